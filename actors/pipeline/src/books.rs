@@ -1,0 +1,232 @@
+//! The books: what came in, what went on, what was dropped and why. They balance, always.
+//!
+//! `received = parsed + dropped before parsing + being parsed`, and
+//! `parsed = journaled + dropped after parsing + being batched`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::{LossReason, Stream};
+use serde::Serialize;
+
+/// The books of all streams. Shared by every stage; counting is one atomic addition.
+#[derive(Debug, Default)]
+pub struct Books {
+    streams: [StreamLedger; Stream::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct StreamLedger {
+    received: AtomicU64,
+    parsed: AtomicU64,
+    journaled: AtomicU64,
+    dropped: [[AtomicU64; LossReason::ALL.len()]; 2],
+}
+
+/// How far a record has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Received,
+    Parsed,
+}
+
+impl Books {
+    /// Fresh books.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// Counts one received item and takes it into custody.
+    pub fn receive(self: &Arc<Self>, stream: Stream) -> Custody {
+        self.ledger(stream).received.fetch_add(1, Ordering::Relaxed);
+        Custody { books: self.clone(), stream, stage: Stage::Received, count: 1 }
+    }
+
+    /// The books of one stream. Exact once the pipeline stands still; while it runs, the counts are read
+    /// one after the other.
+    pub fn of(&self, stream: Stream) -> StreamBooks {
+        let ledger = self.ledger(stream);
+        let dropped = |stage: usize| -> Vec<(LossReason, u64)> {
+            let counts = LossReason::ALL.iter().zip(&ledger.dropped[stage]);
+            counts.map(|(reason, count)| (*reason, count.load(Ordering::Relaxed))).filter(|(_, count)| *count > 0).collect()
+        };
+        // Read against the flow, so that nothing is seen to arrive that was not seen to leave.
+        let journaled = ledger.journaled.load(Ordering::Relaxed);
+        let dropped_after_parsing = dropped(1);
+        let parsed = ledger.parsed.load(Ordering::Relaxed);
+        let dropped_before_parsing = dropped(0);
+        let received = ledger.received.load(Ordering::Relaxed);
+        StreamBooks { stream, received, parsed, journaled, dropped_before_parsing, dropped_after_parsing }
+    }
+
+    fn ledger(&self, stream: Stream) -> &StreamLedger {
+        &self.streams[stream as usize]
+    }
+}
+
+/// The books of one stream, copied out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StreamBooks {
+    /// The stream.
+    pub stream: Stream,
+    /// Frames, events or states that came from an engine.
+    pub received: u64,
+    /// Those that became records.
+    pub parsed: u64,
+    /// Records the journal has.
+    pub journaled: u64,
+    /// Items dropped before they became records, by reason.
+    pub dropped_before_parsing: Vec<(LossReason, u64)>,
+    /// Records dropped before the journal had them, by reason.
+    pub dropped_after_parsing: Vec<(LossReason, u64)>,
+}
+
+impl StreamBooks {
+    /// Items on their way from an engine to a record.
+    pub fn in_parsing(&self) -> i128 {
+        i128::from(self.received) - i128::from(self.parsed) - sum(&self.dropped_before_parsing)
+    }
+
+    /// Records on their way to the journal.
+    pub fn in_batching(&self) -> i128 {
+        i128::from(self.parsed) - i128::from(self.journaled) - sum(&self.dropped_after_parsing)
+    }
+
+    /// True where nothing is on its way: every item received is accounted for.
+    pub fn is_settled(&self) -> bool {
+        self.in_parsing() == 0 && self.in_batching() == 0
+    }
+}
+
+fn sum(counts: &[(LossReason, u64)]) -> i128 {
+    counts.iter().map(|(_, count)| i128::from(*count)).sum()
+}
+
+/// Who holds this answers for `count` items. Dropping it counts them as lost: to a panic while
+/// unwinding, else to the end of the process. So nothing can be forgotten.
+#[derive(Debug)]
+pub struct Custody {
+    books: Arc<Books>,
+    stream: Stream,
+    stage: Stage,
+    count: u64,
+}
+
+impl Custody {
+    /// Custody of no records yet, to be filled by [`Custody::absorb`].
+    pub fn empty(books: &Arc<Books>, stream: Stream) -> Self {
+        Self { books: books.clone(), stream, stage: Stage::Parsed, count: 0 }
+    }
+
+    /// The stream of the items.
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    /// Items in custody.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The items became records.
+    pub fn parsed(mut self) -> Self {
+        if self.stage == Stage::Received {
+            self.books.ledger(self.stream).parsed.fetch_add(self.count, Ordering::Relaxed);
+            self.stage = Stage::Parsed;
+        }
+        self
+    }
+
+    /// Takes over the records of `other`, which must be parsed records of the same stream.
+    pub fn absorb(&mut self, mut other: Self) {
+        debug_assert!(other.stage == Stage::Parsed && other.stream == self.stream);
+        self.count += std::mem::take(&mut other.count);
+    }
+
+    /// Hands out the custody of `count` of the records, at most all.
+    pub fn split_off(&mut self, count: u64) -> Self {
+        let count = count.min(self.count);
+        self.count -= count;
+        Self { books: self.books.clone(), stream: self.stream, stage: self.stage, count }
+    }
+
+    /// The journal has the records.
+    pub fn journaled(mut self) {
+        let count = std::mem::take(&mut self.count);
+        self.books.ledger(self.stream).journaled.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The items are lost, and this is why.
+    pub fn lost(mut self, reason: LossReason) {
+        self.settle_as_lost(reason);
+    }
+
+    fn settle_as_lost(&mut self, reason: LossReason) {
+        let count = std::mem::take(&mut self.count);
+        if count > 0 {
+            let counter = &self.books.ledger(self.stream).dropped[self.stage as usize][reason as usize];
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Custody {
+    fn drop(&mut self) {
+        let reason = if std::thread::panicking() { LossReason::Panic } else { LossReason::Shutdown };
+        self.settle_as_lost(reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_reaches_the_journal_is_counted_at_every_stage() {
+        let books = Books::new();
+        let custody = books.receive(Stream::Stats);
+        assert_eq!(books.of(Stream::Stats).in_parsing(), 1);
+        let custody = custody.parsed();
+        assert_eq!(books.of(Stream::Stats).in_batching(), 1);
+        custody.journaled();
+        let books = books.of(Stream::Stats);
+        assert_eq!((books.received, books.parsed, books.journaled), (1, 1, 1));
+        assert!(books.is_settled());
+    }
+
+    #[test]
+    fn what_is_dropped_while_unwinding_is_lost_to_a_panic() {
+        let books = Books::new();
+        let custody = books.receive(Stream::Events).parsed();
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _held = custody;
+            std::panic::resume_unwind(Box::new("a stage failed"));
+        }));
+        assert!(unwound.is_err());
+        assert_eq!(books.of(Stream::Events).dropped_after_parsing, [(LossReason::Panic, 1)]);
+        assert!(books.of(Stream::Events).is_settled());
+    }
+
+    #[test]
+    fn what_is_simply_dropped_is_lost_to_the_shutdown() {
+        let books = Books::new();
+        drop(books.receive(Stream::Stats));
+        assert_eq!(books.of(Stream::Stats).dropped_before_parsing, [(LossReason::Shutdown, 1)]);
+    }
+
+    #[test]
+    fn splitting_and_absorbing_keep_the_count() {
+        let books = Books::new();
+        let mut all = Custody::empty(&books, Stream::Stats);
+        for _ in 0..10 {
+            all.absorb(books.receive(Stream::Stats).parsed());
+        }
+        let part = all.split_off(4);
+        assert_eq!((all.count(), part.count()), (6, 4));
+        part.journaled();
+        all.lost(LossReason::JournalFull);
+        let books = books.of(Stream::Stats);
+        assert_eq!((books.journaled, sum(&books.dropped_after_parsing)), (4, 6));
+        assert!(books.is_settled());
+    }
+}

@@ -1,0 +1,180 @@
+//! The truth about one host's containers, and what a change of it means: pure.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use model::{ContainerId, ContainerRecord, ContainerState, EngineEvent, Timestamp};
+use tokio::time::Instant;
+
+/// An event and a look at the same change may cross: so long the event may take.
+pub const CROSSING: Duration = Duration::from_secs(2);
+
+/// What is known of each container.
+#[derive(Debug, Default)]
+pub struct Table {
+    entries: HashMap<ContainerId, Entry>,
+    heard: HashMap<ContainerId, Instant>,
+    has_looked: bool,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    record: Option<ContainerRecord>,
+    /// Raised whenever something may have changed; an older look is out of date.
+    version: u64,
+    is_looking: bool,
+}
+
+/// The result of a look, put in.
+#[derive(Debug, PartialEq)]
+pub enum Change {
+    /// It was out of date: look again, and put in the answer under this version.
+    LookAgain(u64),
+    /// Nothing is different.
+    Same,
+    /// It is different; `missed` is the action no event has told yet.
+    Changed {
+        /// What it was before, where it was known.
+        before: Option<Box<ContainerRecord>>,
+        /// The action that explains the change.
+        missed: Option<&'static str>,
+    },
+}
+
+impl Table {
+    /// Something may have changed: true, with the version to look under, where nobody is looking yet.
+    pub fn touch(&mut self, id: &ContainerId) -> Option<u64> {
+        let entry = self.entries.entry(id.clone()).or_default();
+        entry.version += 1;
+        (!std::mem::replace(&mut entry.is_looking, true)).then_some(entry.version)
+    }
+
+    /// An event told of this container.
+    pub fn hear(&mut self, id: &ContainerId, now: Instant) {
+        self.heard.insert(id.clone(), now);
+        if self.heard.len() > 10_000 {
+            self.heard.retain(|_, at| now.duration_since(*at) < 2 * CROSSING);
+        }
+    }
+
+    /// True where an event told of this container around `at`.
+    pub fn was_heard(&self, id: &ContainerId, at: Instant) -> bool {
+        self.heard.get(id).is_some_and(|heard| *heard + CROSSING >= at)
+    }
+
+    /// What a list shows against the table: the containers worth a look.
+    pub fn differing(&self, list: &[(ContainerId, ContainerState)]) -> Vec<ContainerId> {
+        let listed: HashMap<&ContainerId, ContainerState> = list.iter().map(|(id, state)| (id, *state)).collect();
+        let changed = list.iter().filter(|(id, state)| self.state(id) != Some(*state)).map(|(id, _)| id);
+        let missing = self.entries.iter().filter(|(id, entry)| entry.record.is_some() && !listed.contains_key(id)).map(|(id, _)| id);
+        changed.chain(missing).cloned().collect()
+    }
+
+    /// The first list has been worked through: from now on what is new was missed, not unknown.
+    pub fn looked(&mut self) {
+        self.has_looked = true;
+    }
+
+    /// True once everything was looked at.
+    pub fn has_looked(&self) -> bool {
+        self.has_looked
+    }
+
+    /// Puts in what a look found; `None`: the container is gone.
+    pub fn put(&mut self, id: &ContainerId, version: u64, found: Option<ContainerRecord>) -> Change {
+        let has_looked = self.has_looked;
+        let Some(entry) = self.entries.get_mut(id) else { return Change::Same };
+        if entry.version != version {
+            return Change::LookAgain(entry.version);
+        }
+        entry.is_looking = false;
+        let before = entry.record.take();
+        let missed = missed_action(before.as_ref(), found.as_ref()).filter(|_| has_looked || before.is_some());
+        let is_same = match (&before, &found) {
+            (Some(before), Some(found)) => same(before, found),
+            (None, None) => true,
+            _ => false,
+        };
+        match found {
+            Some(record) => entry.record = Some(record),
+            None => drop(self.entries.remove(id)),
+        }
+        if is_same { Change::Same } else { Change::Changed { before: before.map(Box::new), missed } }
+    }
+
+    /// A look failed for a reason that says nothing of the container.
+    pub fn look_failed(&mut self, id: &ContainerId) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.is_looking = false;
+            if entry.record.is_none() {
+                self.entries.remove(id);
+            }
+        }
+    }
+
+    /// All known containers.
+    pub fn records(&self) -> impl Iterator<Item = &ContainerRecord> {
+        self.entries.values().filter_map(|entry| entry.record.as_ref())
+    }
+
+    /// How many containers are in each state.
+    pub fn states(&self) -> BTreeMap<&'static str, i64> {
+        let mut states = BTreeMap::from([("running", 0), ("paused", 0), ("exited", 0), ("created", 0)]);
+        for record in self.records() {
+            *states.entry(record.state.name()).or_insert(0) += 1;
+        }
+        states
+    }
+
+    fn state(&self, id: &ContainerId) -> Option<ContainerState> {
+        self.entries.get(id)?.record.as_ref().map(|record| record.state)
+    }
+}
+
+/// Equal but for when and in what words it was seen.
+fn same(before: &ContainerRecord, found: &ContainerRecord) -> bool {
+    let plain = |record: &ContainerRecord| ContainerRecord { observed_at: Timestamp::default(), status: None, ..record.clone() };
+    plain(before) == plain(found)
+}
+
+/// The action that explains a change, in the engine's own words.
+fn missed_action(before: Option<&ContainerRecord>, found: Option<&ContainerRecord>) -> Option<&'static str> {
+    let (before, found) = match (before, found) {
+        (None, None) => return None,
+        (Some(_), None) => return Some("destroy"),
+        (None, Some(found)) => return Some(if found.state.has_stats() { "start" } else { "create" }),
+        (Some(before), Some(found)) => (before, found),
+    };
+    match (before.state, found.state) {
+        (ContainerState::Running, ContainerState::Paused) => Some("pause"),
+        (ContainerState::Paused, ContainerState::Running) if before.started_at == found.started_at => Some("unpause"),
+        (was, is) if is.has_stats() && (!was.has_stats() || before.started_at != found.started_at) => Some("start"),
+        (was, is) if was.has_stats() && !is.has_stats() => Some("die"),
+        _ if before.container_name != found.container_name => Some("rename"),
+        _ => None,
+    }
+}
+
+/// The event an engine would have told.
+pub fn missed_event(record: &ContainerRecord, action: &'static str, now: Timestamp) -> EngineEvent {
+    let timestamp = match action {
+        "start" => record.started_at,
+        "die" => record.finished_at,
+        "create" => record.created_at,
+        _ => None,
+    };
+    let mut attributes: BTreeMap<String, String> = record.labels.clone();
+    attributes.insert("name".into(), record.container_name.clone());
+    attributes.insert("image".into(), record.image.clone());
+    if let Some(code) = record.exit_code.filter(|_| action == "die") {
+        attributes.insert("exitCode".into(), code.to_string());
+    }
+    EngineEvent {
+        timestamp: timestamp.unwrap_or(now),
+        kind: "container".into(),
+        action: action.into(),
+        argument: None,
+        actor_id: record.container_id.as_str().into(),
+        attributes,
+    }
+}

@@ -1,0 +1,21 @@
+//! The actors of dockstream, and the ports through which they meet the outside.
+//!
+//! Data walks one way: sources (`EventMonitor`, `Inventory`, `StatsStream`) → `Parser` → `Batcher` →
+//! `Journal` → `Sink`. This crate knows no Docker client, no database and no broker: it states what it
+//! needs of them in [`ports`], other crates implement that, and the binary joins them.
+
+pub mod batcher;
+pub mod books;
+pub mod event_monitor;
+pub mod faults;
+pub mod host_connection;
+pub mod inventory;
+pub mod journal;
+pub mod messages;
+pub mod metrics;
+pub mod parser;
+pub mod ports;
+pub mod router;
+pub mod sink;
+pub mod stats_stream;
+pub mod stream_set;

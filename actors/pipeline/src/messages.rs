@@ -1,0 +1,134 @@
+//! The messages that carry data from stage to stage.
+
+use std::sync::Arc;
+
+use actor_runtime::Weight;
+use bytes::Bytes;
+use model::{
+    Batch, ContainerMeta, ContainerRecord, CpuClock, EngineEvent, EventRecord, HostName, HostRecord, NetworkScope, OsFamily, StatsRecord,
+    Stream, Timestamp,
+};
+
+use crate::books::Custody;
+
+/// What is known of a container whose stats are followed. Shared by all frames of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subject {
+    /// Its identity, and what rides on each record.
+    pub meta: Arc<ContainerMeta>,
+    /// Why it has, or has not, network counters.
+    pub network_scope: Option<NetworkScope>,
+    /// The system it runs on.
+    pub os: OsFamily,
+    /// What its CPU use is divided by.
+    pub cpu_clock: CpuClock,
+}
+
+/// One frame as the engine sent it. From `StatsStream` to `Parser`; weighs its bytes.
+#[derive(Debug)]
+pub struct RawFrame {
+    /// Names the stream it came from: frames of one series are parsed in order by one parser.
+    pub series: u64,
+    /// Whose frame it is.
+    pub subject: Arc<Subject>,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// One JSON document.
+    pub bytes: Bytes,
+    /// Who answers for it.
+    pub custody: Custody,
+}
+
+impl Weight for RawFrame {
+    fn weight(&self) -> u32 {
+        u32::try_from(self.bytes.len()).unwrap_or(u32::MAX).max(FRAME_FLOOR)
+    }
+}
+
+/// A frame in a mailbox costs at least this much memory, however short it is.
+const FRAME_FLOOR: u32 = 1024;
+
+/// Something seen that is not a frame. From `EventMonitor`, `Inventory` and `HostConnection` to `Parser`.
+#[derive(Debug)]
+pub struct Observation {
+    /// What was seen.
+    pub what: Seen,
+    /// Who answers for it.
+    pub custody: Custody,
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub enum Seen {
+    /// An event.
+    Event {
+        /// The host it happened on.
+        host: HostName,
+        /// When it was received.
+        received_at: Timestamp,
+        /// True where the inventory found it out.
+        synthetic: bool,
+        /// The event.
+        event: Box<EngineEvent>,
+    },
+    /// The state of a container.
+    Container(Box<ContainerRecord>),
+    /// The state of a host.
+    Host(Box<HostRecord>),
+}
+
+impl Seen {
+    /// The stream it becomes a record of.
+    pub fn stream(&self) -> Stream {
+        match self {
+            Self::Event { .. } => Stream::Events,
+            Self::Container(_) => Stream::Containers,
+            Self::Host(_) => Stream::Hosts,
+        }
+    }
+}
+
+impl Weight for Observation {
+    fn weight(&self) -> u32 {
+        2 * FRAME_FLOOR
+    }
+}
+
+/// Records of one stream. From `Parser` to `Batcher`; weighs its rows, at most 64.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The records.
+    pub rows: ChunkRows,
+    /// Who answers for them.
+    pub custody: Custody,
+}
+
+/// The rows of a [`Chunk`].
+#[derive(Debug)]
+#[allow(missing_docs, reason = "named as the streams")]
+pub enum ChunkRows {
+    Stats(Vec<StatsRecord>),
+    Event(Box<EventRecord>),
+    Container(Box<ContainerRecord>),
+    Host(Box<HostRecord>),
+}
+
+impl Weight for Chunk {
+    fn weight(&self) -> u32 {
+        match &self.rows {
+            ChunkRows::Stats(rows) => u32::try_from(rows.len()).unwrap_or(u32::MAX),
+            _ => 1,
+        }
+    }
+}
+
+/// A closed batch. From `Batcher` to `Journal`; weighs one.
+#[derive(Debug)]
+pub struct Append {
+    /// The batch.
+    pub batch: Batch,
+    /// Who answers for its rows.
+    pub custody: Custody,
+}
+
+impl Weight for Append {}

@@ -1,0 +1,246 @@
+//! dockstream's own metrics. Every name is here, and nowhere else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actor_runtime::{NodeView, Tree};
+use model::{Batch, LossReason, Stream};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder, proto::MetricFamily,
+};
+
+use crate::books::Books;
+use crate::ports::Journal;
+
+/// The metrics of one process. Cheap to share; counting is an atomic addition.
+pub struct Metrics {
+    registry: Registry,
+    books: Arc<Books>,
+    engine_errors: IntCounterVec,
+    engine_calls: HistogramVec,
+    discovery: HistogramVec,
+    host_up: IntGaugeVec,
+    containers: IntGaugeVec,
+    streams: IntGaugeVec,
+    events: IntCounterVec,
+    event_gaps: IntCounterVec,
+    frame_age: Histogram,
+    batches: IntCounterVec,
+    batch_bytes: IntCounterVec,
+    attempts: IntCounterVec,
+    delivery: HistogramVec,
+    received: IntCounterVec,
+    parsed: IntCounterVec,
+    journaled: IntCounterVec,
+    dropped: IntCounterVec,
+    sink_rows: IntCounterVec,
+    sink_pending: IntGaugeVec,
+    sink_lag: GaugeVec,
+    depth: IntGaugeVec,
+    backpressure: GaugeVec,
+    restarts: IntCounterVec,
+    quarantines: IntCounterVec,
+}
+
+/// A series of metrics could not be made: two of them share a name.
+#[derive(Debug, thiserror::Error)]
+#[error("metric cannot be registered: {0}")]
+pub struct MetricError(#[from] prometheus::Error);
+
+const LATENCIES: [f64; 12] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+impl Metrics {
+    /// The metrics of a process with these books.
+    pub fn new(books: Arc<Books>) -> Result<Arc<Self>, MetricError> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, MetricError> {
+            let metric = IntCounterVec::new(Opts::new(format!("dockstream_{name}"), help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, MetricError> {
+            let metric = IntGaugeVec::new(Opts::new(format!("dockstream_{name}"), help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let seconds = |name: &str, help: &str, labels: &[&str]| -> Result<GaugeVec, MetricError> {
+            let metric = GaugeVec::new(Opts::new(format!("dockstream_{name}"), help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let histogram = |name: &str, help: &str, labels: &[&str]| -> Result<HistogramVec, MetricError> {
+            let options = HistogramOpts::new(format!("dockstream_{name}"), help).buckets(LATENCIES.to_vec());
+            let metric = HistogramVec::new(options, labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let frame_age = Histogram::with_opts(
+            HistogramOpts::new("dockstream_frame_age_seconds", "age of a stats frame by the engine's clock when it was received")
+                .buckets(LATENCIES.to_vec()),
+        )?;
+        registry.register(Box::new(frame_age.clone()))?;
+        Ok(Arc::new(Self {
+            engine_errors: counter("connection_errors_total", "failed engine calls and broken streams", &["host", "failure"])?,
+            engine_calls: histogram("api_call_duration_seconds", "engine calls", &["host", "call"])?,
+            discovery: histogram("discovery_duration_seconds", "a full look at all containers of a host", &["host"])?,
+            host_up: gauge("host_up", "1 where the engine answers", &["host"])?,
+            containers: gauge("containers_discovered", "containers by the last inventory", &["host", "state"])?,
+            streams: gauge("active_connections", "stats streams that are followed", &["host"])?,
+            events: counter("events_processed_total", "engine events taken, by what became of them", &["host", "outcome"])?,
+            event_gaps: counter("event_gaps_total", "times at which events may have been missed and the inventory was asked", &["host"])?,
+            frame_age,
+            batches: counter("batches_total", "closed batches", &["stream", "trigger"])?,
+            batch_bytes: counter("batch_bytes_total", "estimated bytes of closed batches", &["stream"])?,
+            attempts: counter("sink_attempts_total", "deliveries tried, by outcome", &["sink", "outcome"])?,
+            delivery: histogram("sink_delivery_duration_seconds", "successful deliveries", &["sink"])?,
+            received: counter("received_total", "frames, events and states received", &["stream"])?,
+            parsed: counter("parsed_total", "those that became records", &["stream"])?,
+            journaled: counter("journaled_total", "records the journal has", &["stream"])?,
+            dropped: counter("dropped_total", "items dropped before the journal had them", &["stream", "stage", "reason"])?,
+            sink_rows: counter("sink_records_total", "records of a sink, by what became of them", &["sink", "outcome"])?,
+            sink_pending: gauge("sink_lag_records", "records a sink has still to deliver", &["sink"])?,
+            sink_lag: seconds("sink_lag_seconds", "age of the oldest record a sink has still to deliver", &["sink"])?,
+            depth: gauge("mailbox_depth", "units queued or being handled, by stage", &["stage"])?,
+            backpressure: seconds("backpressure_seconds_total", "time senders waited for room, by stage", &["stage"])?,
+            restarts: counter("restarts_total", "actors restarted, by how they had ended", &["exit"])?,
+            quarantines: counter("quarantines_total", "streams set aside for failing too often", &[])?,
+            registry,
+            books,
+        }))
+    }
+
+    /// Where other parts of the process register metrics of their own.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// A failed engine call or a broken stream.
+    pub fn engine_error(&self, host: &str, failure: &str) {
+        self.engine_errors.with_label_values(&[host, failure]).inc();
+    }
+
+    /// A finished engine call.
+    pub fn engine_call(&self, host: &str, call: &str, took: Duration) {
+        self.engine_calls.with_label_values(&[host, call]).observe(took.as_secs_f64());
+    }
+
+    /// A finished look at all containers; counts by state.
+    pub fn discovered(&self, host: &str, took: Duration, states: &[(&str, i64)]) {
+        self.discovery.with_label_values(&[host]).observe(took.as_secs_f64());
+        for (state, count) in states {
+            self.containers.with_label_values(&[host, state]).set(*count);
+        }
+    }
+
+    /// Whether a host answers.
+    pub fn host(&self, host: &str, is_up: bool) {
+        self.host_up.with_label_values(&[host]).set(i64::from(is_up));
+    }
+
+    /// How many stats streams of a host are followed.
+    pub fn streams(&self, host: &str, count: usize) {
+        self.streams.with_label_values(&[host]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// An event taken: `new`, `duplicate` or `dropped`.
+    pub fn event(&self, host: &str, outcome: &str) {
+        self.events.with_label_values(&[host, outcome]).inc();
+    }
+
+    /// Events may have been missed.
+    pub fn event_gap(&self, host: &str) {
+        self.event_gaps.with_label_values(&[host]).inc();
+    }
+
+    /// Age of a frame when it was received.
+    pub fn frame_age(&self, age: Duration) {
+        self.frame_age.observe(age.as_secs_f64());
+    }
+
+    /// A batch the journal has.
+    pub fn batch(&self, batch: &Batch) {
+        let stream = batch.id.stream.name();
+        self.batches.with_label_values(&[stream, batch.trigger.name()]).inc();
+        self.batch_bytes.with_label_values(&[stream]).inc_by(batch.bytes as u64);
+    }
+
+    /// An attempt at a delivery: `delivered`, or the class of its failure.
+    pub fn attempt(&self, sink: &str, outcome: &str) {
+        self.attempts.with_label_values(&[sink, outcome]).inc();
+    }
+
+    /// A successful delivery.
+    pub fn delivered(&self, sink: &str, took: Duration) {
+        self.delivery.with_label_values(&[sink]).observe(took.as_secs_f64());
+    }
+
+    /// Brings what is counted elsewhere (books, journal, tree) up to date.
+    pub fn refresh(&self, journal: &dyn Journal, tree: &Tree, now: model::Timestamp) {
+        for stream in Stream::ALL {
+            let books = self.books.of(stream);
+            let name = stream.name();
+            catch_up(&self.received, &[name], books.received);
+            catch_up(&self.parsed, &[name], books.parsed);
+            catch_up(&self.journaled, &[name], books.journaled);
+            for (stage, drops) in [("parsing", &books.dropped_before_parsing), ("batching", &books.dropped_after_parsing)] {
+                for (reason, count) in drops {
+                    catch_up(&self.dropped, &[name, stage, LossReason::name(*reason)], *count);
+                }
+            }
+        }
+        for books in journal.books() {
+            let sink = books.sink.as_str();
+            for (outcome, count) in [
+                ("journaled", books.journaled),
+                ("delivered", books.delivered),
+                ("rejected", books.rejected),
+                ("dropped", books.dropped),
+            ] {
+                catch_up(&self.sink_rows, &[sink, outcome], count);
+            }
+            self.sink_pending.with_label_values(&[sink]).set(i64::try_from(books.pending).unwrap_or(i64::MAX));
+            let lag = books.oldest_pending.map_or(Duration::ZERO, |oldest| now.since(oldest));
+            self.sink_lag.with_label_values(&[sink]).set(lag.as_secs_f64());
+        }
+        for (exit, count) in tree.restarts() {
+            catch_up(&self.restarts, &[exit.name()], count);
+        }
+        catch_up(&self.quarantines, &[], tree.quarantines());
+        for group in &tree.view().children {
+            self.refresh_stages(group);
+        }
+    }
+
+    /// Sets depth and waits of each stage: actors of one kind are summed.
+    fn refresh_stages(&self, group: &NodeView) {
+        let stages: &[(&str, fn(&str) -> bool)] = match group.name.as_str() {
+            "parsing" => &[("parser", |_| true)],
+            "delivery" => &[("batcher", |name| name == "batcher"), ("journal", |name| name == "journal")],
+            _ => return,
+        };
+        for (stage, is_part) in stages {
+            let parts = group.children.iter().filter(|child| is_part(&child.name));
+            let (depth, waited) = parts.fold((0, 0), |(depth, waited), part| {
+                (depth + i64::from(part.depth.unwrap_or(0)), waited + part.backpressure_ns.unwrap_or(0))
+            });
+            self.depth.with_label_values(&[stage]).set(depth);
+            self.backpressure.with_label_values(&[stage]).set(Duration::from_nanos(waited).as_secs_f64());
+        }
+    }
+
+    /// All metrics, as data.
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
+
+    /// All metrics, in Prometheus' text format.
+    pub fn text(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.gather()).unwrap_or_default()
+    }
+}
+
+/// Raises a counter to what was counted elsewhere.
+fn catch_up(counter: &IntCounterVec, labels: &[&str], total: u64) {
+    let counter = counter.with_label_values(labels);
+    counter.inc_by(total.saturating_sub(counter.get()));
+}

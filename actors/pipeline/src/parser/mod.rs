@@ -1,0 +1,223 @@
+//! Parser: frames and observations in, records out.
+//!
+//! In: [`RawFrame`], [`Observation`]. Out: [`Chunk`] to the `Batcher`. Owns the previous frame of every
+//! series routed to it. A restart loses those (the next sample of each series has no deltas), the frame
+//! in hand and the open chunk, both counted.
+
+mod event;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix::fut::wrap_future;
+use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message};
+use actor_runtime::{Cell, Drain, Envelope, Exit, Outlet, TurnBudget};
+use model::{Frame, LossReason, NetworkScope, StatsRecord, Stream, Timestamp, compute};
+
+use crate::books::{Books, Custody};
+use crate::faults::{Faults, Point};
+use crate::messages::{Chunk, ChunkRows, Observation, RawFrame, Seen};
+use crate::ports::Decode;
+
+pub use event::EventPolicy;
+
+/// Records a chunk holds at most.
+pub const CHUNK_ROWS: usize = 64;
+
+/// What a parser needs.
+#[derive(Clone)]
+pub struct ParserDeps {
+    /// Decodes frames.
+    pub decode: Arc<dyn Decode>,
+    /// Where records go.
+    pub batcher: Outlet<Chunk>,
+    /// The books.
+    pub books: Arc<Books>,
+    /// Which event arguments may be kept.
+    pub events: Arc<EventPolicy>,
+    /// Armed faults.
+    pub faults: Faults,
+}
+
+/// The actor.
+pub struct Parser {
+    cell: Cell,
+    deps: ParserDeps,
+    state: State,
+}
+
+struct State {
+    previous: HashMap<u64, Previous>,
+    rows: Vec<StatsRecord>,
+    custody: Custody,
+    turn: TurnBudget,
+}
+
+/// The last frame of a series, and the run it belongs to.
+#[derive(Clone, Copy)]
+struct Previous {
+    run: Option<Timestamp>,
+    frame: Frame,
+}
+
+/// A series has ended: its previous frame is not needed any more.
+#[derive(Clone, Copy, Debug)]
+pub struct Forget(pub u64);
+
+impl Message for Forget {
+    type Result = ();
+}
+
+/// The records of this turn go to the batcher.
+struct FlushChunk;
+
+impl Message for FlushChunk {
+    type Result = ();
+}
+
+impl Parser {
+    /// A parser that lives in `cell`.
+    pub fn new(cell: Cell, deps: ParserDeps) -> Self {
+        let state = State::fresh(&deps);
+        Self { cell, deps, state }
+    }
+
+    /// Decodes and computes; the reason where there is no record in the frame.
+    fn parse(&mut self, raw: &RawFrame) -> Result<StatsRecord, LossReason> {
+        let frame = self.deps.decode.decode(&raw.bytes)?;
+        let run = raw.subject.meta.run;
+        let Some(timestamp) = frame.read else {
+            self.state.previous.remove(&raw.series);
+            return Err(LossReason::EmptyFrame);
+        };
+        let previous = self.state.previous.get(&raw.series).filter(|previous| previous.run == run);
+        if previous.is_some_and(|previous| previous.frame.read >= frame.read) {
+            return Err(LossReason::DuplicateFrame);
+        }
+        let subject = &raw.subject;
+        let sample = compute::sample(previous.map(|previous| &previous.frame), &frame, subject.os, subject.cpu_clock);
+        self.state.previous.insert(raw.series, Previous { run, frame });
+        Ok(StatsRecord {
+            meta: subject.meta.clone(),
+            timestamp,
+            received_at: raw.received_at,
+            network_scope: subject.network_scope.clone().or_else(|| frame.network.map(|_| NetworkScope::Own)),
+            sample,
+        })
+    }
+
+    /// Sends a chunk; no other message is handled before the batcher has taken it.
+    fn send(&self, chunk: Chunk, ctx: &mut Context<Self>) {
+        let batcher = self.deps.batcher.clone();
+        let protected = self.cell.progress().protect();
+        ctx.wait(
+            wrap_future(async move {
+                // Where the batcher is gone for good the chunk is dropped, and its custody counts it.
+                batcher.send(chunk).await.ok();
+            })
+            .map(move |(), _: &mut Self, _| drop(protected)),
+        );
+    }
+
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        if self.state.rows.is_empty() {
+            return;
+        }
+        let rows = std::mem::replace(&mut self.state.rows, Vec::with_capacity(CHUNK_ROWS));
+        let custody = std::mem::replace(&mut self.state.custody, Custody::empty(&self.deps.books, Stream::Stats));
+        self.send(Chunk { rows: ChunkRows::Stats(rows), custody }, ctx);
+    }
+}
+
+impl State {
+    fn fresh(deps: &ParserDeps) -> Self {
+        Self {
+            previous: HashMap::new(),
+            rows: Vec::with_capacity(CHUNK_ROWS),
+            custody: Custody::empty(&deps.books, Stream::Stats),
+            turn: TurnBudget::default(),
+        }
+    }
+}
+
+impl Actor for Parser {
+    type Context = Context<Self>;
+}
+
+impl actix::Supervised for Parser {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        std::mem::replace(&mut self.state, State::fresh(&self.deps)).custody.lost(LossReason::Panic);
+    }
+}
+
+impl Handler<Envelope<RawFrame>> for Parser {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<RawFrame>, ctx: &mut Context<Self>) {
+        let (raw, _permit) = envelope.into_parts();
+        self.deps.faults.strike(Point::Parser);
+        match self.parse(&raw) {
+            Ok(record) => {
+                self.state.custody.absorb(raw.custody.parsed());
+                self.deps.faults.strike(Point::ParserChunk);
+                if self.state.rows.is_empty() {
+                    ctx.notify(FlushChunk);
+                }
+                self.state.rows.push(record);
+            }
+            Err(reason) => raw.custody.lost(reason),
+        }
+        if self.state.rows.len() >= CHUNK_ROWS {
+            self.flush(ctx);
+        } else {
+            self.state.turn.spend(ctx);
+        }
+    }
+}
+
+impl Handler<FlushChunk> for Parser {
+    type Result = ();
+
+    fn handle(&mut self, _: FlushChunk, ctx: &mut Context<Self>) {
+        self.flush(ctx);
+    }
+}
+
+impl Handler<Envelope<Observation>> for Parser {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<Observation>, ctx: &mut Context<Self>) {
+        let (observation, _permit) = envelope.into_parts();
+        self.deps.faults.strike(Point::Parser);
+        let rows = match observation.what {
+            Seen::Event { host, received_at, synthetic, event } => {
+                ChunkRows::Event(Box::new(self.deps.events.record(host, received_at, synthetic, *event)))
+            }
+            Seen::Container(record) => ChunkRows::Container(record),
+            Seen::Host(record) => ChunkRows::Host(record),
+        };
+        self.send(Chunk { rows, custody: observation.custody.parsed() }, ctx);
+    }
+}
+
+impl Handler<Forget> for Parser {
+    type Result = ();
+
+    fn handle(&mut self, Forget(series): Forget, _: &mut Context<Self>) {
+        self.state.previous.remove(&series);
+    }
+}
+
+impl Handler<Drain> for Parser {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) {
+        if self.state.rows.is_empty() {
+            self.cell.finish(ctx, Exit::Drained);
+        } else {
+            // The chunk is sent before the next message, and that is this one again.
+            self.flush(ctx);
+            ctx.notify(Drain);
+        }
+    }
+}

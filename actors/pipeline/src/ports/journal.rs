@@ -1,0 +1,69 @@
+//! The journal port: one log between Batcher and sinks, one cursor per sink.
+
+use async_trait::async_trait;
+use model::{Batch, LossRecord, Timestamp};
+use serde::Serialize;
+
+use super::{Appetite, Range, Receipt};
+
+/// The log. Shared by the `Journal` actor, which appends, and the `Sink` actors, which read.
+///
+/// Each sink has a cursor of its own: a slow one never holds back another. Positions count entries.
+#[async_trait]
+pub trait Journal: Send + Sync + 'static {
+    /// Keeps a batch. When it returns `Ok` the batch is as durable as the journal's mode promises.
+    async fn append(&self, batch: Batch) -> Result<(), JournalError>;
+
+    /// Gives `sink` a cursor: at its last committed position, or at the end of the log if it is new.
+    /// Called again with the same name (a restarted sink) it keeps the cursor.
+    fn register(&self, sink: &str, appetite: Appetite);
+
+    /// Waits for the next range after the cursor of `sink`. The same range is returned until it is
+    /// committed or dropped. `None`: the journal is closed and the sink has had everything.
+    async fn next(&self, sink: &str) -> Option<Range>;
+
+    /// Settles a range: moves the cursor of `sink` to its end and counts delivered and rejected rows.
+    /// A range that is no longer the cursor's (dropped meanwhile) changes nothing.
+    async fn commit(&self, sink: &str, range: &Range, receipt: &Receipt) -> Result<(), JournalError>;
+
+    /// No more appends: readers get what is left, then `None`.
+    fn close(&self);
+
+    /// The books of every sink.
+    fn books(&self) -> Vec<SinkBooks>;
+
+    /// Everything dropped so far, by sink, stream and reason.
+    fn losses(&self) -> Vec<LossRecord>;
+}
+
+/// The books of one sink, in rows: `journaled = delivered + rejected + dropped + pending`, always.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SinkBooks {
+    /// The sink.
+    pub sink: String,
+    /// Rows appended since it registered, of the streams it takes.
+    pub journaled: u64,
+    /// Rows its server has.
+    pub delivered: u64,
+    /// Rows its server refused for good.
+    pub rejected: u64,
+    /// Rows dropped because the journal was full.
+    pub dropped: u64,
+    /// Rows still to be delivered.
+    pub pending: u64,
+    /// Bytes still to be delivered (estimated).
+    pub pending_bytes: u64,
+    /// When the oldest pending row was received.
+    pub oldest_pending: Option<Timestamp>,
+}
+
+/// The journal cannot keep a batch.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// It is closed.
+    #[error("journal is closed")]
+    Closed,
+    /// Its storage failed.
+    #[error("journal storage failed: {0}")]
+    Storage(String),
+}

@@ -1,0 +1,9 @@
+//! What the pipeline needs of the outside world.
+
+mod deliver;
+mod engine;
+mod journal;
+
+pub use deliver::{Appetite, Deliver, DeliverError, FailureClass, Range, Receipt, Rejection};
+pub use engine::{Decode, EngineApi, EngineError, EngineFailure, EngineInfo, EventFeed, FrameFeed};
+pub use journal::{Journal, JournalError, SinkBooks};

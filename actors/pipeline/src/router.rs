@@ -1,0 +1,56 @@
+//! Which parser gets what: one container's data always goes to the same one, so its order holds.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use actor_runtime::{Control, Mailbox, Outlet};
+
+use crate::messages::{Observation, RawFrame};
+use crate::parser::{Forget, Parser};
+
+/// The ways to all parsers.
+#[derive(Clone)]
+pub struct Router {
+    parsers: Vec<Lane>,
+}
+
+#[derive(Clone)]
+struct Lane {
+    frames: Outlet<RawFrame>,
+    observations: Outlet<Observation>,
+    forget: Control<Forget>,
+}
+
+impl Router {
+    /// A router to these parsers; at least one.
+    pub fn new(parsers: &[Mailbox<Parser>]) -> Self {
+        assert!(!parsers.is_empty(), "a router needs a parser");
+        let lane = |parser: &Mailbox<Parser>| Lane {
+            frames: parser.outlet(),
+            observations: parser.outlet(),
+            forget: parser.control(),
+        };
+        Self { parsers: parsers.iter().map(lane).collect() }
+    }
+
+    /// The way for frames of a series.
+    pub fn frames(&self, series: u64) -> &Outlet<RawFrame> {
+        &self.lane(series).frames
+    }
+
+    /// The way for observations of one object, such as a container's id.
+    pub fn observations(&self, object: &str) -> &Outlet<Observation> {
+        let mut hasher = DefaultHasher::new();
+        object.hash(&mut hasher);
+        &self.lane(hasher.finish()).observations
+    }
+
+    /// Tells the parser of a series that it has ended.
+    pub fn forget(&self, series: u64) {
+        self.lane(series).forget.signal(Forget(series));
+    }
+
+    fn lane(&self, key: u64) -> &Lane {
+        let count = self.parsers.len() as u64;
+        &self.parsers[usize::try_from(key % count).unwrap_or(0)]
+    }
+}

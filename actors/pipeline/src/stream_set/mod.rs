@@ -1,0 +1,201 @@
+//! StreamSet: one stats stream per container that has stats, no more and no fewer.
+//!
+//! In: [`Track`] from the `Inventory`, exits of its streams. Out: streams started and ended in its group,
+//! [`Look`] where a stream ended by itself. Owns nothing: the roster is the topology's and outlives it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::prelude::{Actor, Context, Handler, Message};
+use actor_runtime::{Cell, ChildExit, ChildSpec, Control, Drain, Exit, GroupHandle, RestartPolicy, Shutdown, mailbox};
+use model::ContainerId;
+use tokio::sync::watch;
+
+use crate::faults::{Faults, Point};
+use crate::inventory::{Look, Resync};
+use crate::messages::Subject;
+use crate::metrics::Metrics;
+use crate::router::Router;
+use crate::stats_stream::{StatsStream, StatsStreamDeps};
+
+/// What the set needs.
+#[derive(Clone)]
+pub struct StreamSetDeps {
+    /// Its own group, into which it puts the streams.
+    pub group: GroupHandle,
+    /// What every stream needs.
+    pub stream: StatsStreamDeps,
+    /// The way to the parsers.
+    pub router: Router,
+    /// Who keeps the truth.
+    pub look: Control<Look>,
+    /// Asks for the whole truth.
+    pub resync: Control<Resync>,
+    /// The streams that are followed.
+    pub roster: Roster,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Armed faults.
+    pub faults: Faults,
+}
+
+/// The streams that are followed, by container. Outlives restarts of the set, as the streams do.
+#[derive(Clone, Default)]
+pub struct Roster {
+    streams: Arc<Mutex<HashMap<ContainerId, Followed>>>,
+}
+
+struct Followed {
+    series: u64,
+    subject: watch::Sender<Arc<Subject>>,
+}
+
+impl Roster {
+    /// The containers that are followed.
+    pub fn containers(&self) -> Vec<ContainerId> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+}
+
+/// What is to be followed.
+#[derive(Clone, Debug)]
+pub enum Track {
+    /// These, and no others.
+    Exactly(Vec<Subject>),
+    /// This one too, or with this new subject.
+    Follow(Box<Subject>),
+    /// Not this one any more.
+    Leave(ContainerId),
+}
+
+impl Message for Track {
+    type Result = ();
+}
+
+/// The actor.
+pub struct StreamSet {
+    cell: Cell,
+    deps: StreamSetDeps,
+}
+
+/// Every stream has a number of its own in the life of the process.
+static NEXT_SERIES: AtomicU64 = AtomicU64::new(0);
+
+/// A stream's mailbox holds signals only.
+const STREAM_PERMITS: u32 = 1;
+
+/// A stream has this long to hand on the frame it holds.
+const STREAM_DRAIN: Duration = Duration::from_secs(2);
+
+impl StreamSet {
+    /// A set that lives in `cell`.
+    pub fn new(cell: Cell, deps: StreamSetDeps) -> Self {
+        Self { cell, deps }
+    }
+
+    fn follow(&self, subject: Subject) {
+        let mut streams = self.deps.roster.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = subject.meta.container_id.clone();
+        if let Some(followed) = streams.get(&id) {
+            followed.subject.send_if_modified(|current| {
+                let is_new = **current != subject;
+                if is_new {
+                    *current = Arc::new(subject);
+                }
+                is_new
+            });
+            return;
+        }
+        let series = NEXT_SERIES.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = watch::channel(Arc::new(subject));
+        streams.insert(id.clone(), Followed { series, subject: sender });
+        let (_, inbox) = mailbox::<StatsStream>(STREAM_PERMITS);
+        let deps = self.deps.stream.clone();
+        let stream = ChildSpec::actor(child_id(&id, series), inbox, move |cell| StatsStream::new(cell, deps, series, receiver))
+            .policy(RestartPolicy::Transient)
+            .shutdown(Shutdown::Timeout(STREAM_DRAIN));
+        self.deps.group.add(stream);
+    }
+
+    fn leave(&self, id: &ContainerId) {
+        let followed = self.deps.roster.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if let Some(followed) = followed {
+            self.deps.group.remove(child_id(id, followed.series));
+        }
+    }
+
+    fn show_count(&self) {
+        let count = self.deps.roster.streams.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.deps.metrics.streams(self.deps.stream.engine.host().as_str(), count);
+    }
+}
+
+/// The name of a stream in its group: unique even where a container is left and followed again.
+fn child_id(id: &ContainerId, series: u64) -> String {
+    format!("{}.{series}", id.short())
+}
+
+fn series_of(child: &str) -> Option<u64> {
+    child.rsplit_once('.')?.1.parse().ok()
+}
+
+impl Actor for StreamSet {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        self.deps.resync.signal(Resync);
+    }
+}
+
+impl actix::Supervised for StreamSet {}
+
+impl Handler<Track> for StreamSet {
+    type Result = ();
+
+    fn handle(&mut self, track: Track, _: &mut Context<Self>) {
+        self.deps.faults.strike(Point::StreamSet);
+        match track {
+            Track::Exactly(subjects) => {
+                for id in self.deps.roster.containers() {
+                    if !subjects.iter().any(|subject| subject.meta.container_id == id) {
+                        self.leave(&id);
+                    }
+                }
+                for subject in subjects {
+                    self.follow(subject);
+                }
+            }
+            Track::Follow(subject) => self.follow(*subject),
+            Track::Leave(id) => self.leave(&id),
+        }
+        self.show_count();
+    }
+}
+
+impl Handler<ChildExit> for StreamSet {
+    type Result = ();
+
+    fn handle(&mut self, ended: ChildExit, _: &mut Context<Self>) {
+        let Some(series) = series_of(&ended.id) else { return };
+        self.deps.router.forget(series);
+        let mut streams = self.deps.roster.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let container = streams.iter().find(|(_, followed)| followed.series == series).map(|(id, _)| id.clone());
+        if let Some(id) = container {
+            // It ended by itself: whether there is anything left to follow, the engine knows.
+            streams.remove(&id);
+            drop(streams);
+            self.deps.look.signal(Look(id));
+            self.show_count();
+        }
+    }
+}
+
+impl Handler<Drain> for StreamSet {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) {
+        self.cell.finish(ctx, Exit::Drained);
+    }
+}

@@ -1,0 +1,12 @@
+//! The log between the pipeline and its sinks: appended once, read by each sink at its own pace.
+//!
+//! [`MemoryJournal`] keeps batches in memory under a bound. When the bound is reached the oldest batches go,
+//! and what a sink did not get is counted for that sink, by stream, with first and last time. A range that a
+//! sink is delivering is never dropped: until it is settled nobody knows whether the server has it, so
+//! counting it as lost could be a lie, and its memory is held by the delivery anyway.
+
+mod ledger;
+mod memory;
+mod span;
+
+pub use memory::{Limits, MemoryJournal};

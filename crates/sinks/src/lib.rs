@@ -1,0 +1,10 @@
+//! Where dockstream delivers to. One folder per sink, each with the same rooms: `config`, `encode`, `errors`
+//! and the sink itself, which implements the pipeline's delivery port.
+//!
+//! A sink here decides nothing about retries: it says how a delivery failed, and the pipeline's `Sink` actor
+//! acts on it. What it does promise is that the same range, sent again after any error, is stored once.
+
+pub mod sqlite;
+
+#[cfg(test)]
+mod fixtures;

@@ -1,0 +1,124 @@
+//! What can go wrong, and what that means for a delivery.
+
+use std::io;
+use std::path::PathBuf;
+
+use pipeline::ports::{DeliverError, FailureClass};
+use rusqlite::ErrorCode;
+
+/// A failure of the SQLite sink.
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteError {
+    /// The file or its folder cannot be made or opened.
+    #[error("cannot open {}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is damaged, or no SQLite database. It is left as it is.
+    #[error("{} is damaged or not a database ({reason}): move it away, or name another file", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's words.
+        reason: String,
+    },
+    /// The file is a database of another program. It is left as it is.
+    #[error("{} is a database of another program: name another file", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by a newer dockstream.
+    #[error("{} has schema version {found}, this dockstream knows {known}: use the newer dockstream, or name another file", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest known here.
+        known: u32,
+    },
+    /// SQLite refused a statement.
+    #[error("sqlite: {0}")]
+    Sql(#[from] rusqlite::Error),
+    /// The writer thread is gone, or has not been started.
+    #[error("the sqlite writer is not running")]
+    NoWriter,
+    /// The thread could not be started.
+    #[error("cannot start the sqlite writer: {0}")]
+    Thread(io::Error),
+}
+
+impl SqliteError {
+    /// What to do about it.
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Open { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureClass::RetrySlow,
+                _ => FailureClass::Config,
+            },
+            Self::Damaged { .. } | Self::Foreign { .. } | Self::Newer { .. } => FailureClass::Config,
+            // `prepare` starts the writer anew.
+            Self::NoWriter => FailureClass::Schema,
+            Self::Thread(_) => FailureClass::RetrySlow,
+            Self::Sql(error) => class_of(error),
+        }
+    }
+}
+
+impl From<SqliteError> for DeliverError {
+    fn from(error: SqliteError) -> Self {
+        Self::new(error.class(), error.to_string())
+    }
+}
+
+fn class_of(error: &rusqlite::Error) -> FailureClass {
+    use ErrorCode as E;
+    let Some(code) = error.sqlite_error_code() else {
+        // Not from the server: a statement of ours that does not fit the schema or the value.
+        return FailureClass::Poison;
+    };
+    match code {
+        E::DiskFull | E::SystemIoFailure | E::OutOfMemory | E::NoLargeFileSupport => FailureClass::RetrySlow,
+        E::CannotOpen | E::ReadOnly | E::PermissionDenied | E::AuthorizationForStatementDenied => FailureClass::Config,
+        E::DatabaseCorrupt | E::NotADatabase => FailureClass::Config,
+        E::ConstraintViolation | E::TypeMismatch | E::TooBig | E::ParameterOutOfRange => FailureClass::Poison,
+        E::SchemaChanged | E::Unknown => FailureClass::Schema,
+        _ => FailureClass::Retry,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    fn class(code: i32) -> FailureClass {
+        SqliteError::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)).class()
+    }
+
+    #[test]
+    fn what_may_pass_is_retried_and_what_needs_a_person_is_not() {
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_LOCKED, ffi::SQLITE_PROTOCOL, ffi::SQLITE_INTERRUPT] {
+            assert_eq!(class(code), FailureClass::Retry, "{code}");
+        }
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR, ffi::SQLITE_NOMEM] {
+            assert_eq!(class(code), FailureClass::RetrySlow, "{code}");
+        }
+        let config = [ffi::SQLITE_CANTOPEN, ffi::SQLITE_READONLY, ffi::SQLITE_AUTH, ffi::SQLITE_PERM];
+        for code in config.into_iter().chain([ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB]) {
+            assert_eq!(class(code), FailureClass::Config, "{code}");
+        }
+        for code in [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_MISMATCH, ffi::SQLITE_TOOBIG, ffi::SQLITE_RANGE] {
+            assert_eq!(class(code), FailureClass::Poison, "{code}");
+        }
+        // "no such table" and "no such column" come as the generic code.
+        for code in [ffi::SQLITE_SCHEMA, ffi::SQLITE_ERROR] {
+            assert_eq!(class(code), FailureClass::Schema, "{code}");
+        }
+    }
+}

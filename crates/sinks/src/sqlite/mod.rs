@@ -1,0 +1,20 @@
+//! The embedded store: everything in one SQLite file, written by one thread of its own.
+//!
+//! Each range is one transaction. Keys are the records' own identity, so a range that is sent again changes
+//! nothing. Old rows go in small steps between the writes.
+
+mod config;
+mod encode;
+mod errors;
+mod retention;
+mod schema;
+mod sink;
+mod writer;
+
+pub use config::SqliteConfig;
+pub use errors::SqliteError;
+pub use schema::{SCHEMA_VERSION, migrate};
+pub use sink::SqliteSink;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! The read side: what was stored, through one trait, whatever database holds it.
+//!
+//! Answers are the records of [`model`] or built from them, with units in their names. What is not known is
+//! `None`, and a gap in the data is a gap in the answer.
+
+mod answer;
+mod cursor;
+mod error;
+mod query;
+mod resolution;
+pub mod sqlite;
+
+use async_trait::async_trait;
+use model::{ContainerRecord, EventRecord, HostRecord, Timestamp};
+
+pub use answer::{History, HistoryPoint, LatestStats, Listed, Rates, Totals};
+pub use error::{Candidate, ErrorClass, StoreError};
+pub use query::{
+    ContainerFilter, ContainerKey, DEFAULT_LIMIT, DEFAULT_POINTS, EventFilter, HistoryQuery, LabelMatch, MAX_LIMIT,
+    MAX_POINTS, Page, Selector,
+};
+pub use resolution::{Plan, Resolution};
+pub use sqlite::SqliteStore;
+
+/// Queries over what the sinks stored. Shared as `Arc<dyn Store>`; every call is bounded in time and in rows.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The kind of database: `sqlite`, …
+    fn source(&self) -> &'static str;
+
+    /// Containers in their latest state, by name, then host, then id. Removed ones only where the filter asks.
+    async fn containers(&self, filter: &ContainerFilter, page: &Page) -> Result<Listed<ContainerRecord>, StoreError>;
+
+    /// The one container that `selector` names.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Ambiguous` where it names several.
+    async fn container(&self, selector: &Selector) -> Result<ContainerRecord, StoreError>;
+
+    /// The newest sample of a container; `None` where there is none.
+    async fn latest(&self, container: &ContainerKey) -> Result<Option<LatestStats>, StoreError>;
+
+    /// The newest sample of every container that has one received at `since` or later, by host and name.
+    async fn latest_all(&self, since: Timestamp) -> Result<Vec<LatestStats>, StoreError>;
+
+    /// A container's stats over time. Where nothing was stored there is no point.
+    async fn history(&self, container: &ContainerKey, query: &HistoryQuery) -> Result<History, StoreError>;
+
+    /// Sums over the newest samples received at `since` or later, and counts of containers and hosts.
+    async fn totals(&self, since: Timestamp) -> Result<Totals, StoreError>;
+
+    /// Events, the newest first.
+    async fn events(&self, filter: &EventFilter, page: &Page) -> Result<Listed<EventRecord>, StoreError>;
+
+    /// Hosts in their latest state, by name.
+    async fn hosts(&self) -> Result<Vec<HostRecord>, StoreError>;
+}
+

@@ -1,0 +1,183 @@
+//! Containers: the list, and the one that a selector names.
+
+use model::{ContainerId, ContainerRecord, ContainerState, Health, HostName, NetworkScope, Timestamp};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use super::pool::QueryError;
+use super::read::{Conditions, from_json, optional_text, text, time, whole};
+use crate::query::is_id_prefix;
+use crate::{Candidate, ContainerFilter, Listed, Page, Selector, StoreError, cursor};
+
+const COLUMNS: &str = "host, container_id, container_name, image, image_id, compose_project, compose_service, state,
+    status, pid, exit_code, oom_killed, error, created_at, started_at, finished_at, health_status,
+    health_failing_streak, health_last_output, labels, ports, networks, mounts, network_scope, restart_policy,
+    restart_count, cpu_limit_cores, memory_limit_bytes, pids_limit, observed_at";
+
+/// Candidates told in an ambiguous answer, at most.
+const MAX_CANDIDATES: usize = 20;
+
+pub(super) fn list(
+    connection: &Connection,
+    filter: &ContainerFilter,
+    page: &Page,
+) -> Result<Listed<ContainerRecord>, QueryError> {
+    let mut conditions = conditions(filter);
+    if let Some(after) = &page.cursor {
+        let (name, host, id): (String, String, String) = cursor::decode("containers", after)?;
+        let key = [name, host, id].map(Value::Text);
+        conditions.add("(container_name, host, container_id) > (?, ?, ?)", key);
+    }
+    let rows = page.rows();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM containers WHERE {} ORDER BY container_name, host, container_id LIMIT {}",
+        conditions.clause(),
+        rows + 1
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let found = statement.query_map(params_from_iter(conditions.values()), read_container)?;
+    let mut data: Vec<ContainerRecord> = found.collect::<Result<_, _>>()?;
+    let more = data.len() > rows;
+    data.truncate(rows);
+    let next_cursor = data.last().filter(|_| more).map(|last| {
+        cursor::encode("containers", (&last.container_name, last.host.as_str(), last.container_id.as_str()))
+    });
+    Ok(Listed { data, next_cursor })
+}
+
+fn conditions(filter: &ContainerFilter) -> Conditions {
+    let mut conditions = Conditions::default();
+    conditions.add_text("host = ?", filter.host.as_ref());
+    if filter.states.is_empty() {
+        conditions.add("state <> ?", [Value::Text(ContainerState::Removed.name().into())]);
+    } else {
+        let states: Vec<&str> = filter.states.iter().map(|state| state.name()).collect();
+        let states = serde_json::to_string(&states).expect("words are JSON");
+        conditions.add("state IN (SELECT value FROM json_each(?))", [Value::Text(states)]);
+    }
+    conditions.add_text("instr(lower(container_name), lower(?)) > 0", filter.name.as_ref());
+    conditions.add_text("instr(lower(image), lower(?)) > 0", filter.image.as_ref());
+    for label in &filter.labels {
+        let key = Value::Text(label.key.clone());
+        match &label.value {
+            None => conditions.add("EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ?)", [key]),
+            Some(value) => conditions.add(
+                "EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.key = ? AND label.value = ?)",
+                [key, Value::Text(value.clone())],
+            ),
+        }
+    }
+    conditions.add_text("compose_project = ?", filter.project.as_ref());
+    match filter.health.as_deref() {
+        None => {}
+        Some("none") => conditions.add("health_status IS NULL", []),
+        Some(health) => conditions.add("health_status = ?", [Value::Text(health.to_owned())]),
+    }
+    conditions
+}
+
+/// A full id or a name is exact; a prefix counts where neither is found. What is still there goes before what
+/// was removed.
+pub(super) fn select(connection: &Connection, selector: &Selector) -> Result<ContainerRecord, QueryError> {
+    let text = selector.text.strip_prefix('/').unwrap_or(&selector.text);
+    let exact = matching(connection, "container_id = ? OR container_name = ?", [text, text], selector)?;
+    let found = match exact {
+        found if !found.is_empty() => found,
+        _ if is_id_prefix(text) => {
+            // All ids that begin so lie between it and it followed by a character beyond the digits.
+            let end = format!("{text}g");
+            matching(connection, "container_id >= ? AND container_id < ?", [text, &end], selector)?
+        }
+        none => none,
+    };
+    let removed = |record: &ContainerRecord| record.state == ContainerState::Removed;
+    let (mut gone, mut there): (Vec<_>, Vec<_>) = found.into_iter().partition(removed);
+    match (there.len(), gone.len()) {
+        (1, _) => Ok(there.remove(0)),
+        (0, 0) => Err(StoreError::NotFound(selector.text.clone()).into()),
+        // Of several removed ones that had a name on one host, the last one is meant.
+        (0, _) if gone.iter().all(|record| record.host == gone[0].host && record.container_name == text) => {
+            let last = gone.iter().enumerate().max_by_key(|(_, record)| record.observed_at);
+            let (last, _) = last.expect("there is at least one");
+            Ok(gone.remove(last))
+        }
+        (0, 1) => Ok(gone.remove(0)),
+        _ => {
+            let candidates = if there.is_empty() { gone } else { there };
+            Err(StoreError::Ambiguous(candidates.into_iter().take(MAX_CANDIDATES).map(candidate).collect()).into())
+        }
+    }
+}
+
+fn candidate(record: ContainerRecord) -> Candidate {
+    Candidate {
+        host: record.host,
+        container_id: record.container_id,
+        container_name: record.container_name,
+        state: record.state,
+    }
+}
+
+fn matching(
+    connection: &Connection,
+    sql: &str,
+    values: [&str; 2],
+    selector: &Selector,
+) -> rusqlite::Result<Vec<ContainerRecord>> {
+    let mut conditions = Conditions::default();
+    conditions.add(sql, values.map(|value| Value::Text(value.to_owned())));
+    conditions.add_text("host = ?", selector.host.as_ref());
+    // Containers made anew under one name leave many removed ones: the newest are enough.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM containers WHERE {} ORDER BY state = 'removed', observed_at DESC LIMIT 100",
+        conditions.clause()
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    statement.query_map(params_from_iter(conditions.values()), read_container)?.collect()
+}
+
+/// How many containers are in each state.
+pub(super) fn states(connection: &Connection) -> rusqlite::Result<Vec<(ContainerState, u64)>> {
+    let mut statement = connection.prepare_cached("SELECT state, count(*) FROM containers GROUP BY state")?;
+    statement.query_map([], |row| Ok((text(row, 0)?, whole(row, 1)?.unwrap_or(0))))?.collect()
+}
+
+fn read_container(row: &Row<'_>) -> rusqlite::Result<ContainerRecord> {
+    let health = row.get::<_, Option<String>>(16)?.map(|status| {
+        Ok::<_, rusqlite::Error>(Health {
+            status,
+            failing_streak: row.get::<_, Option<u32>>(17)?.unwrap_or(0),
+            last_output: row.get(18)?,
+        })
+    });
+    Ok(ContainerRecord {
+        host: text::<HostName>(row, 0)?,
+        container_id: text::<ContainerId>(row, 1)?,
+        container_name: row.get(2)?,
+        image: row.get(3)?,
+        image_id: row.get(4)?,
+        compose_project: row.get(5)?,
+        compose_service: row.get(6)?,
+        state: text(row, 7)?,
+        status: row.get(8)?,
+        pid: whole(row, 9)?,
+        exit_code: row.get(10)?,
+        oom_killed: row.get(11)?,
+        error: row.get(12)?,
+        created_at: time(row, 13)?,
+        started_at: time(row, 14)?,
+        finished_at: time(row, 15)?,
+        health: health.transpose()?,
+        labels: from_json(row, 19)?,
+        ports: from_json(row, 20)?,
+        networks: from_json(row, 21)?,
+        mounts: from_json(row, 22)?,
+        network_scope: optional_text::<NetworkScope>(row, 23)?,
+        restart_policy: row.get(24)?,
+        restart_count: whole(row, 25)?,
+        cpu_limit_cores: row.get(26)?,
+        memory_limit_bytes: whole(row, 27)?,
+        pids_limit: whole(row, 28)?,
+        observed_at: Timestamp::from_nanos(row.get(29)?),
+    })
+}

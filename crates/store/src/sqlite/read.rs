@@ -1,0 +1,69 @@
+//! Conditions into SQL, and columns into the model's types.
+
+use model::Timestamp;
+use rusqlite::Row;
+use rusqlite::types::{FromSqlError, Value};
+use serde::de::DeserializeOwned;
+
+/// Conditions joined by AND, with their values.
+#[derive(Default)]
+pub(super) struct Conditions {
+    sql: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// `sql` has a `?` for each of `values`.
+    pub(super) fn add<const N: usize>(&mut self, sql: &str, values: [Value; N]) {
+        self.sql.push(format!("({sql})"));
+        self.values.extend(values);
+    }
+
+    pub(super) fn add_text(&mut self, sql: &str, value: Option<&String>) {
+        if let Some(value) = value {
+            self.add(sql, [Value::Text(value.clone())]);
+        }
+    }
+
+    pub(super) fn clause(&self) -> String {
+        if self.sql.is_empty() { "1".into() } else { self.sql.join(" AND ") }
+    }
+
+    pub(super) fn values(self) -> impl IntoIterator<Item = Value> {
+        self.values
+    }
+}
+
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    FromSqlError::other(error).into()
+}
+
+/// A column that holds one of the model's words.
+pub(super) fn text<T: std::str::FromStr<Err: std::fmt::Display>>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(index)?;
+    text.parse().map_err(|error: T::Err| unreadable(std::io::Error::other(error.to_string())))
+}
+
+pub(super) fn optional_text<T: std::str::FromStr<Err: std::fmt::Display>>(
+    row: &Row<'_>,
+    index: usize,
+) -> rusqlite::Result<Option<T>> {
+    let known: Option<String> = row.get(index)?;
+    known.map(|_| text(row, index)).transpose()
+}
+
+/// A column that holds a number that is never negative.
+pub(super) fn whole(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<u64>> {
+    let value: Option<i64> = row.get(index)?;
+    value.map(|value| u64::try_from(value).map_err(unreadable)).transpose()
+}
+
+pub(super) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
+    let value: Option<i64> = row.get(index)?;
+    Ok(value.map(Timestamp::from_nanos))
+}
+
+pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(index)?;
+    serde_json::from_str(&text).map_err(unreadable)
+}

@@ -1,0 +1,177 @@
+//! What single values cannot say: bounds, and keys that must fit each other. Every problem names its key.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::time::Duration;
+
+use http::Uri;
+
+use super::problem::{Origin, Problem};
+use super::{ByteSize, ClickHouseSink, Config, Host, KafkaSink};
+
+/// Notes everything that is wrong with `config`.
+pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problems: &mut Vec<Problem>) {
+    let mut checks = Checks { origins, problems };
+    checks.hosts(&config.hosts);
+
+    let millisecond = Duration::from_millis(1);
+    checks.at_least("collect.stats_interval", config.collect.stats_interval, Duration::from_millis(100));
+    checks.at_least("collect.discovery_interval", config.collect.discovery_interval, Duration::from_secs(1));
+    checks.at_least("batch.age", config.batch.age, millisecond);
+    checks.size_at_least("batch.bytes", config.batch.bytes, ByteSize::new(1 << 10));
+    checks.at_least("retry.min", config.retry.min, millisecond);
+    checks.at_least("sinks.sqlite.retention_raw", config.sinks.sqlite.retention_raw, Duration::from_secs(60));
+    checks.at_least("sinks.sqlite.retention_events", config.sinks.sqlite.retention_events, Duration::from_secs(60));
+    checks.at_least("shutdown.grace", config.shutdown.grace, Duration::from_millis(100));
+    checks.at_least("telemetry.otlp_interval", config.telemetry.otlp_interval, Duration::from_millis(100));
+
+    if config.batch.bytes.bytes() > config.journal.memory_bytes.bytes() / 4 {
+        checks.say("batch.bytes", format!("{} is more than a quarter of `journal.memory_bytes` ({}), which holds the batches of every sink", config.batch.bytes, config.journal.memory_bytes));
+    }
+    if config.journal.memory_bytes > config.limits.memory {
+        checks.say("journal.memory_bytes", format!("{} is more than `limits.memory` ({}) allows in all", config.journal.memory_bytes, config.limits.memory));
+    }
+    if config.retry.min > config.retry.max {
+        checks.say("retry.min", format!("{} is longer than `retry.max` ({})", text(config.retry.min), text(config.retry.max)));
+    }
+
+    let sinks = &config.sinks;
+    if !(sinks.sqlite.enabled || sinks.kafka.enabled || sinks.clickhouse.enabled) {
+        checks.say("sinks.sqlite.enabled", "no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse");
+    }
+    if sinks.kafka.enabled {
+        checks.kafka(&sinks.kafka);
+    }
+    if sinks.clickhouse.enabled {
+        checks.clickhouse(&sinks.clickhouse);
+    }
+
+    if config.api.enabled && !config.api.listen.ip().is_loopback() {
+        let error = format!("{} can be reached from outside, and the API has no authentication yet: listen on 127.0.0.1 or [::1], and put a proxy that authenticates in front", config.api.listen);
+        checks.say("api.listen", error);
+    }
+
+    if let Err(error) = crate::telemetry::log_filter(&config.telemetry.log) {
+        checks.say("telemetry.log", format!("expected a level such as \"info\", or levels by part such as \"info,sinks=debug\": {error}"));
+    }
+    if let Some(endpoint) = &config.telemetry.otlp_endpoint {
+        checks.web_address("telemetry.otlp_endpoint", endpoint, "http://127.0.0.1:4318");
+    }
+}
+
+struct Checks<'a> {
+    origins: &'a BTreeMap<String, Origin>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Checks<'_> {
+    fn say(&mut self, path: &str, error: impl Into<String>) {
+        let place = self.origins.get(path).cloned().unwrap_or_default();
+        self.problems.push(Problem::Value { path: path.to_owned(), place, error: error.into() });
+    }
+
+    fn at_least(&mut self, path: &str, value: Duration, least: Duration) {
+        if value < least {
+            self.say(path, format!("{} is too short: at least {}", text(value), text(least)));
+        }
+    }
+
+    fn size_at_least(&mut self, path: &str, value: ByteSize, least: ByteSize) {
+        if value < least {
+            self.say(path, format!("{value} is too small: at least {least}"));
+        }
+    }
+
+    fn hosts(&mut self, hosts: &[Host]) {
+        let mut first_of: HashMap<&str, usize> = HashMap::new();
+        for (index, host) in hosts.iter().enumerate() {
+            let path = |key: &str| format!("hosts[{index}].{key}");
+            if let Some(first) = first_of.insert(host.name.as_str(), index) {
+                self.say_in(index, "name", format!("`{}` is the name of hosts[{first}] already: give each host its own", host.name));
+            }
+            match host.url.split_once("://") {
+                Some(("unix", socket)) if socket.starts_with('/') => {}
+                Some(("unix", _)) => self.say_in(index, "url", format!("{} has no absolute path: write unix:// and a path that begins with /", quote(&host.url))),
+                Some((scheme, _)) => self.say_in(index, "url", format!("{scheme}:// is not supported yet: only unix:// sockets are")),
+                None => self.say_in(index, "url", format!("{} is not an address such as \"unix:///var/run/docker.sock\"", quote(&host.url))),
+            }
+            self.at_least(&path("timeout"), host.timeout, Duration::from_millis(100));
+        }
+    }
+
+    /// As `say`, of a host's key; where the key itself was not written, the line of its `[[hosts]]` is named.
+    fn say_in(&mut self, index: usize, key: &str, error: String) {
+        let paths = [format!("hosts[{index}].{key}"), format!("hosts[{index}]"), "hosts".to_owned()];
+        let place = paths.iter().find_map(|path| self.origins.get(path)).cloned().unwrap_or_default();
+        let [path, ..] = paths;
+        self.problems.push(Problem::Value { path, place, error });
+    }
+
+    fn kafka(&mut self, kafka: &KafkaSink) {
+        if kafka.brokers.is_empty() {
+            self.say("sinks.kafka.brokers", "Kafka is enabled, but there is no broker: name at least one, as [\"127.0.0.1:9092\"]");
+        }
+        for broker in &kafka.brokers {
+            let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+            if !matches!(port, Some(Ok(1..))) {
+                self.say("sinks.kafka.brokers", format!("{} is not a broker such as \"127.0.0.1:9092\"", quote(broker)));
+            }
+        }
+        // Kafka's own rule; 249 less the longest of our endings.
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if kafka.topic_prefix.len() > 200 || !kafka.topic_prefix.bytes().all(legal) {
+            self.say("sinks.kafka.topic_prefix", format!("{} cannot begin a topic's name: up to 200 of a-z A-Z 0-9 . _ -", quote(&kafka.topic_prefix)));
+        }
+        let taken: Vec<_> = kafka.properties.names().filter_map(|name| Some((name.to_owned(), property_of_ours(name)?))).collect();
+        for (name, instead) in taken {
+            self.say("sinks.kafka.properties", format!("`{name}` is not yours to set: {instead}"));
+        }
+    }
+
+    fn clickhouse(&mut self, clickhouse: &ClickHouseSink) {
+        match &clickhouse.url {
+            None => self.say("sinks.clickhouse.url", "ClickHouse is enabled, but there is no address: set it, as \"http://127.0.0.1:8123\""),
+            Some(url) => self.web_address("sinks.clickhouse.url", url, "http://127.0.0.1:8123"),
+        }
+        if clickhouse.password.is_some() && clickhouse.password_file.is_some() {
+            self.say("sinks.clickhouse.password", "`sinks.clickhouse.password_file` is set as well: keep one of the two");
+        }
+        if clickhouse.database.is_empty() {
+            self.say("sinks.clickhouse.database", "a database has a name");
+        }
+        self.size_at_least("sinks.clickhouse.bytes", clickhouse.bytes, ByteSize::new(1 << 10));
+    }
+
+    /// An `http://` address without credentials in it. It is not repeated: it may hold a password.
+    fn web_address(&mut self, path: &str, address: &str, example: &str) {
+        let Some(uri) = address.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty())) else {
+            return self.say(path, format!("not an address such as \"{example}\""));
+        };
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            let key = if path.starts_with("sinks.") { "use the keys `user` and `password_file`" } else { "put a collector that holds it in between" };
+            self.say(path, format!("an address must not carry a user or a password: {key}"));
+        } else if uri.scheme_str() != Some("http") {
+            let scheme = uri.scheme_str().unwrap_or("an address without a scheme");
+            self.say(path, format!("{scheme} is not supported: only http:// is, as in \"{example}\""));
+        }
+    }
+}
+
+/// Settings of librdkafka that have a key of their own here, or that the guarantees rest on.
+fn property_of_ours(name: &str) -> Option<&'static str> {
+    match name {
+        "bootstrap.servers" | "metadata.broker.list" => Some("use `sinks.kafka.brokers`"),
+        "compression.type" | "compression.codec" => Some("use `sinks.kafka.compression`"),
+        "linger.ms" | "queue.buffering.max.ms" => Some("use `sinks.kafka.linger`"),
+        "enable.idempotence" | "acks" | "request.required.acks" | "transactional.id" => Some("that no record is lost or doubled rests on it"),
+        _ => None,
+    }
+}
+
+fn text(duration: Duration) -> impl Display {
+    humantime::format_duration(duration)
+}
+
+fn quote(text: &str) -> String {
+    super::setting::quoted(text)
+}

@@ -1,0 +1,161 @@
+//! Finds the layers and puts them together.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::problem::{ConfigError, Origin, Problem};
+use super::reader::{FlagValue, PREFIX, Place, Reader};
+use super::section::Section;
+use super::{Config, Host, Secret, checks};
+
+/// Names the configuration file, as `--config` does.
+pub const CONFIG_VARIABLE: &str = "DOCKSTREAM_CONFIG";
+
+/// Looked for in this order where no file is named.
+const FILES: [&str; 2] = ["./pipeline.toml", "/etc/dockstream/pipeline.toml"];
+
+/// What the command line says about the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The file, instead of the usual ones.
+    pub config: Option<PathBuf>,
+    pub(crate) flags: Vec<FlagValue>,
+}
+
+impl Overrides {
+    /// Sets the key at `path` over every other layer, under the name of `flag`. Does nothing without a text.
+    pub fn set(&mut self, path: &'static str, flag: &'static str, texts: Vec<String>) {
+        if !texts.is_empty() {
+            self.flags.push(FlagValue { path, flag, texts });
+        }
+    }
+}
+
+/// The variables that concern dockstream.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, OsString>,
+}
+
+impl Environment {
+    /// Those of this process.
+    pub fn of_process() -> Self {
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect()
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).and_then(|value| value.to_str()).filter(|value| !value.is_empty())
+    }
+}
+
+impl<V: Into<OsString>> FromIterator<(String, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, V)>>(variables: I) -> Self {
+        let ours = |name: &str| name.starts_with(PREFIX) || name == "DOCKER_HOST";
+        Self { variables: variables.into_iter().filter(|(name, _)| ours(name)).map(|(name, value)| (name, value.into())).collect() }
+    }
+}
+
+/// A configuration that holds together.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// The file, where there was one.
+    pub file: Option<PathBuf>,
+    /// Where each value that is not a default comes from, by key path.
+    pub origins: BTreeMap<String, Origin>,
+}
+
+/// Reads all layers, checks the whole, and names everything that is wrong.
+///
+/// Files are looked for from `folder` on, the working folder of the process.
+pub fn load(overrides: &Overrides, environment: &Environment, folder: &Path) -> Result<Loaded, ConfigError> {
+    let (file, text) = find(overrides, environment, folder)?;
+    assemble(file, &text, overrides, environment, folder)
+}
+
+/// `load`, once the file is read.
+pub(super) fn assemble(file: Option<PathBuf>, text: &str, overrides: &Overrides, environment: &Environment, folder: &Path) -> Result<Loaded, ConfigError> {
+    let name = file.as_deref().map(display_name).unwrap_or_default();
+    let mut reader = Reader::new(&name, text, &environment.variables, &overrides.flags);
+
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let syntax = |error: &toml::de::Error| Problem::Syntax { place: reader.line(error.span().unwrap_or(0..0)), error: error.message().to_owned() };
+        ConfigError::unless_empty(errors.iter().map(syntax).collect())?;
+    }
+
+    let mut config = Config::read(&mut reader, &Place::root(Some(table.get_ref())));
+    reader.refuse_unknown_variables(&[CONFIG_VARIABLE]);
+    let (mut problems, mut origins) = (reader.problems, reader.origins);
+
+    if config.hosts.is_empty() {
+        let url = environment.text("DOCKER_HOST");
+        config.hosts.push(url.map_or_else(Host::default, Host::at));
+        if url.is_some() {
+            origins.insert("hosts[0].url".to_owned(), Origin::Variable("DOCKER_HOST".to_owned()));
+        }
+    }
+    // What stands in for a wrong value says nothing about the others.
+    if problems.is_empty() {
+        checks::check(&config, &origins, &mut problems);
+    }
+    if problems.is_empty() {
+        read_secrets(&mut config, &origins, folder, &mut problems);
+    }
+    ConfigError::unless_empty(problems)?;
+    Ok(Loaded { config, file, origins })
+}
+
+/// The configuration file and its text; no file is no error unless it was named.
+fn find(overrides: &Overrides, environment: &Environment, folder: &Path) -> Result<(Option<PathBuf>, String), ConfigError> {
+    let named = overrides.config.clone().or_else(|| environment.text(CONFIG_VARIABLE).map(PathBuf::from));
+    let candidates = match &named {
+        Some(file) => vec![file.clone()],
+        None => FILES.iter().map(PathBuf::from).collect(),
+    };
+    for file in candidates {
+        match std::fs::read_to_string(folder.join(&file)) {
+            Ok(text) => return Ok((Some(file), text)),
+            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Problem::Unreadable { file: display_name(&file), error: reason(&error) }.into()),
+        }
+    }
+    Ok((None, String::new()))
+}
+
+/// The file as people name it.
+fn display_name(file: &Path) -> String {
+    let name = file.display().to_string();
+    name.strip_prefix("./").map(str::to_owned).unwrap_or(name)
+}
+
+/// An I/O error without its number.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Puts what `*_file` keys point to in the place of what they stand for.
+fn read_secrets(config: &mut Config, origins: &BTreeMap<String, Origin>, folder: &Path, problems: &mut Vec<Problem>) {
+    let clickhouse = &mut config.sinks.clickhouse;
+    if let Some(file) = clickhouse.password_file.as_ref().filter(|_| clickhouse.enabled) {
+        match std::fs::read_to_string(folder.join(file)) {
+            Ok(text) => clickhouse.password = Some(Secret::new(text.trim_end_matches(['\r', '\n']))),
+            Err(error) => {
+                let path = "sinks.clickhouse.password_file";
+                let place = origins.get(path).cloned().unwrap_or_default();
+                let error = format!("cannot read {}: {}", file.display(), reason(&error));
+                problems.push(Problem::Value { path: path.to_owned(), place, error });
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The configuration: every key with its type, default and meaning, in this one file.
+//!
+//! `pipeline.toml` and `docs/configuration.md` are printed from these declarations (`reference`), and a test
+//! fails where they differ. Values come from four layers, the later over the earlier: defaults, file,
+//! environment, flags (`load`).
+
+mod checks;
+mod host;
+mod load;
+mod problem;
+mod reader;
+mod reference;
+mod section;
+mod setting;
+mod values;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::{HostName, NodeName};
+
+pub use host::machine_name;
+pub use load::{CONFIG_VARIABLE, Environment, Loaded, Overrides, load};
+pub use problem::{ConfigError, Origin, Problem};
+pub use reference::{example, page};
+pub use values::{ByteSize, CollectMode, Compression, InvalidByteSize, LogFormat, Properties, Secret};
+
+pub(crate) use section::{Section, SectionInfo};
+
+use section::{Shape, section};
+
+section! {
+    /// Above every section.
+    Config {
+        /// Name of this dockstream process: the first part of every batch id, so each process that delivers
+        /// to the same place needs its own. Without it, the machine's host name.
+        node: NodeName = found(host::node_name, "edge-7"),
+        /// Folder for everything dockstream keeps.
+        data_dir: PathBuf = value("./data"),
+    }
+    sections {
+        /// What is asked of the engines.
+        collect: Collect,
+        /// When a batch closes.
+        batch: BatchPolicy,
+        /// What lies between collecting and delivering.
+        journal: JournalSettings,
+        /// How failed deliveries and lost hosts are tried again.
+        retry: Retry,
+        /// Where records go.
+        sinks: Sinks,
+        /// The HTTP API.
+        api: Api,
+        /// How dockstream ends.
+        shutdown: Shutdown,
+        /// What dockstream may use of its own machine.
+        limits: Limits,
+        /// Logs, traces and metrics of dockstream itself.
+        telemetry: Telemetry,
+    }
+    lists {
+        /// The Docker hosts to watch; `load` never leaves it empty.
+        hosts: Host,
+    }
+}
+
+impl Config {
+    /// Where the SQLite sink keeps its database: `sinks.sqlite.path`, else `dockstream.db` in the data folder.
+    pub fn sqlite_path(&self) -> PathBuf {
+        self.sinks.sqlite.path.clone().unwrap_or_else(|| self.data_dir.join("dockstream.db"))
+    }
+}
+
+section! {
+    /// The Docker hosts to watch, a `[[hosts]]` section each. Without any: the engine at `$DOCKER_HOST` where
+    /// that is set, else the local one, under the machine's host name.
+    Host {
+        /// Name of the host: with the container id it is a container's identity, so it must stay the same.
+        /// Without it, the machine's host name.
+        name: HostName = found(host::host_name, "edge-7"),
+        /// Address of the engine: `unix://` and the path of its socket.
+        url: String = value("unix:///var/run/docker.sock"),
+        /// Your own words about the host.
+        labels: BTreeMap<String, String> = value({}),
+        /// Connections at most for single calls; every stream has one of its own beside them.
+        max_connections: NonZeroUsize = value(5),
+        /// How long a single call may take.
+        timeout: Duration = value("30s"),
+    }
+}
+
+section! {
+    /// What is asked of the engines, and how often.
+    Collect {
+        /// `stream` reads the engine's own stream of stats, `poll` asks for a sample of each container, `auto`
+        /// polls where the engine can (API 1.44 and later) and streams elsewhere.
+        mode: CollectMode = value("auto"),
+        /// Time between two stats samples of a container. An engine's stream may be slower than that.
+        stats_interval: Duration = value("5s"),
+        /// Time between two full inventories, which correct what events did not tell.
+        discovery_interval: Duration = value("60s"),
+        /// Container labels that ride on every record, by name.
+        labels: Vec<String> = value([]),
+        /// Event actions whose argument is kept, such as `exec_create`. An argument is a command line and may
+        /// hold secrets: without being named here, it is dropped.
+        event_arguments: Vec<String> = value([]),
+    }
+}
+
+section! {
+    /// When a batch closes: at whichever of these it reaches first.
+    BatchPolicy {
+        /// Records in a batch.
+        count: NonZeroUsize = value(500),
+        /// Size of a batch.
+        bytes: ByteSize = value("1MiB"),
+        /// Time since the first record in it.
+        age: Duration = value("1s"),
+    }
+}
+
+section! {
+    /// What lies between collecting and delivering: a sink that is slow or away finds its records here.
+    JournalSettings {
+        /// Memory for records that some sink has not taken yet. When it is full the oldest are dropped and
+        /// counted, for the sinks that lag behind.
+        memory_bytes: ByteSize = value("64MiB"),
+    }
+}
+
+section! {
+    /// How what failed is tried again: sooner at first, then ever more seldom, with some chance in it.
+    Retry {
+        /// Pause after the first failure.
+        min: Duration = value("200ms"),
+        /// Longest pause.
+        max: Duration = value("30s"),
+    }
+}
+
+section! {
+    /// Where records go. Each sink keeps its own pace: one that is slow or away does not hold up another.
+    Sinks {}
+    sections {
+        /// The embedded store.
+        sqlite: SqliteSink,
+        /// Apache Kafka.
+        kafka: KafkaSink,
+        /// ClickHouse.
+        clickhouse: ClickHouseSink,
+    }
+}
+
+section! {
+    /// The embedded store, which the API reads.
+    SqliteSink {
+        /// Whether it is used.
+        enabled: bool = value(true),
+        /// The database file. Without it, `dockstream.db` in `data_dir`.
+        path: Option<PathBuf> = unset("/var/lib/dockstream/dockstream.db"),
+        /// How long every single sample is kept.
+        retention_raw: Duration = value("7days"),
+        /// How long events are kept.
+        retention_events: Duration = value("30days"),
+    }
+}
+
+section! {
+    /// Apache Kafka, for data platforms.
+    KafkaSink {
+        /// Whether it is used.
+        enabled: bool = value(false),
+        /// Where to find the cluster: one `host:port` or more.
+        brokers: Vec<String> = value([]),
+        /// What topic names begin with: `docker.stats`, `docker.events` …
+        topic_prefix: String = value("docker."),
+        /// Whether missing topics are created.
+        create_topics: bool = value(true),
+        /// Partitions of a topic that is created.
+        partitions: NonZeroU32 = value(12),
+        /// Copies of every partition of a topic that is created.
+        replication: NonZeroU16 = value(1),
+        /// How messages are compressed.
+        compression: Compression = value("lz4"),
+        /// How long a message waits for others to be sent with it.
+        linger: Duration = value("20ms"),
+        /// Any other setting of librdkafka, by its own name: `"security.protocol" = "SASL_SSL"`.
+        properties: Properties = value({}),
+    }
+}
+
+section! {
+    /// ClickHouse, for analysts.
+    ClickHouseSink {
+        /// Whether it is used.
+        enabled: bool = value(false),
+        /// Address of its HTTP interface.
+        url: Option<String> = unset("http://127.0.0.1:8123"),
+        /// Database for the tables.
+        database: String = value("default"),
+        /// User name.
+        user: Option<String> = unset("dockstream"),
+        /// Password. Better kept in a file: see `password_file`.
+        password: Option<Secret> = unset("…"),
+        /// File that holds the password, and nothing else; read at start.
+        password_file: Option<PathBuf> = unset("/run/secrets/clickhouse"),
+        /// Whether missing tables are created.
+        create_tables: bool = value(true),
+        /// Rows in an insert.
+        rows: NonZeroUsize = value(50000),
+        /// Size of an insert.
+        bytes: ByteSize = value("8MiB"),
+        /// How long to wait for an insert of that size.
+        linger: Duration = value("5s"),
+    }
+}
+
+section! {
+    /// The HTTP API.
+    Api {
+        /// Whether it is served.
+        enabled: bool = value(true),
+        /// Address it listens on. Only loopback addresses are taken: the API has no authentication.
+        listen: SocketAddr = value("127.0.0.1:8080"),
+    }
+}
+
+section! {
+    /// How dockstream ends on SIGTERM or Ctrl-C: it delivers what it holds, stage by stage.
+    Shutdown {
+        /// Time for that; what is left then is named in the log, and the exit code is 75.
+        grace: Duration = value("8s"),
+    }
+}
+
+section! {
+    /// What dockstream may use of its own machine.
+    Limits {
+        /// Memory for all buffers together.
+        memory: ByteSize = value("512MiB"),
+        /// Threads that decode. 0: one per CPU, 4 at most.
+        parsers: usize = value(0),
+    }
+}
+
+section! {
+    /// Logs, traces and metrics of dockstream itself.
+    Telemetry {
+        /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by part: `info,sinks=debug`.
+        log: String = value("info"),
+        /// `pretty` for people, `json` for machines, `auto` for `pretty` on a terminal and `json` elsewhere.
+        log_format: LogFormat = value("auto"),
+        /// An OpenTelemetry collector's OTLP/HTTP address; traces and metrics leave where it is set.
+        otlp_endpoint: Option<String> = unset("http://127.0.0.1:4318"),
+        /// Time between two exports of metrics.
+        otlp_interval: Duration = value("10s"),
+        /// Name of the service in traces and metrics.
+        service_name: String = value("dockstream"),
+    }
+}
+
+/// Every section with its keys, in the order of the reference.
+pub(crate) fn sections() -> Vec<SectionInfo> {
+    let mut sections = Vec::new();
+    Config::describe("", Shape::Once, &mut sections);
+    sections
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! Secrets come from files and are never shown.
+
+use super::*;
+
+const SECRETS: &str = "[sinks.clickhouse]\npassword = \"open-sesame\"\n[sinks.kafka.properties]\nsasl.username = \"me\"\nsasl.password = \"open-sesame\"\nssl.key.pem = \"open-sesame\"\n";
+
+#[test]
+fn a_secret_appears_in_no_listing() {
+    let loaded = file(SECRETS).unwrap();
+    assert_eq!(loaded.config.sinks.clickhouse.password.as_ref().unwrap().expose(), "open-sesame");
+    let listing = loaded.config.to_toml(&loaded.origins);
+    let debug = format!("{loaded:?}");
+    for text in [&listing, &debug] {
+        assert!(!text.contains("sesame"), "{text}");
+        assert!(text.contains("***") && text.contains("me"), "{text}");
+    }
+    assert!(listing.contains("# password = \"***\"  # pipeline.toml:2\n"), "{listing}");
+}
+
+#[test]
+fn a_secret_appears_in_no_message() {
+    for toml in ["[sinks.clickhouse]\npassword = [\"sesame\"]", "[sinks.kafka]\nproperties = { a = [\"sesame\"] }", "[sinks.clickhouse]\nenabled = true\nurl = \"http://sesame@/\"", "[telemetry]\notlp_endpoint = \"ftp://a:sesame@b\""] {
+        let said = file(toml).unwrap_err();
+        assert!(!said.contains("sesame"), "{said}");
+    }
+}
+
+#[test]
+fn a_password_file_holds_the_password_and_its_last_newline_does_not_count() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), " open sesame \n").unwrap();
+    let toml = "[sinks.clickhouse]\nenabled = true\nurl = \"http://127.0.0.1:8123\"\npassword_file = \"secret\"\n";
+    let load = |toml: &str| assemble(None, toml, &Overrides::default(), &Environment::default(), folder.path());
+    assert_eq!(load(toml).unwrap().config.sinks.clickhouse.password.unwrap().expose(), " open sesame ");
+
+    std::fs::remove_file(folder.path().join("secret")).unwrap();
+    assert_eq!(load(toml).unwrap_err().to_string(), "`sinks.clickhouse.password_file` (:4): cannot read secret: no such file");
+    assert!(load(&toml.replace("enabled = true", "")).is_ok(), "what is not enabled needs no password");
+}

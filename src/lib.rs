@@ -1,0 +1,7 @@
+//! dockstream: turns Docker engines into reliable streams.
+//!
+//! The binary is a thin `main` over this library, so that tests and benches reach the same parts.
+
+pub mod cli;
+pub mod config;
+pub mod telemetry;

@@ -1,0 +1,122 @@
+//! A Docker engine of our own, beside any the machine may run.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::server::{Server, User};
+
+/// A Docker engine in its own namespaces, with one image, [`Dockerd::IMAGE`], and a bridge network without a way out.
+///
+/// [`Server::stop`] ends the daemon as a service manager would: containers are stopped, unless it restores live.
+/// Dropping it kills everything at once.
+#[derive(Debug)]
+pub struct Dockerd {
+    server: Server,
+    socket: PathBuf,
+}
+
+/// What becomes of the containers when the daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// They are stopped; after a kill the next daemon ends them.
+    Plain,
+    /// They run on and the next daemon finds them (`--live-restore`).
+    Live,
+}
+
+impl Dockerd {
+    /// Busybox and nothing else.
+    pub const IMAGE: &str = "dockstream/busybox:test";
+
+    /// Starts an engine of its own. Panics when it is not installed, does not start, or this user is not root and may not
+    /// become root without a password.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(Restart::Plain, &[])
+    }
+
+    /// Starts an engine with further flags of dockerd.
+    #[must_use]
+    pub fn start_with(restart: Restart, flags: &[&str]) -> Self {
+        let flags: Vec<String> = flags.iter().map(|flag| format!("--flag={flag}")).collect();
+        let mut args: Vec<&str> = flags.iter().map(String::as_str).collect();
+        if restart == Restart::Live {
+            args.push("--live-restore");
+        }
+        let server = Server::start("dockerd", User::Root, &args);
+        let socket = PathBuf::from(server.address("socket"));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../servers/image.sh");
+        let made = Command::new("sh").arg(script).arg(&socket).output();
+        let made = made.unwrap_or_else(|error| panic!("cannot make the image: {error}"));
+        assert!(made.status.success(), "cannot make the image: {}", String::from_utf8_lossy(&made.stderr));
+        Self { server, socket }
+    }
+
+    /// The engine all tests of this process share.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Dockerd> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// Path of the engine's socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The engine's address, `unix://…`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// Runs the docker command line against this engine: [`docker`].
+    pub fn docker(&self, args: &[&str]) -> String {
+        docker(&self.socket, args)
+    }
+
+    /// Starts a container of [`Self::IMAGE`] under `name`, with further `options` of `docker run`, that runs `script` in a
+    /// shell. Gives its full id.
+    pub fn run(&self, name: &str, options: &[&str], script: &str) -> String {
+        let mut args = vec!["run", "--detach", "--name", name];
+        args.extend(options);
+        args.extend([Self::IMAGE, "sh", "-c", script]);
+        self.docker(&args)
+    }
+
+    /// Removes a container, running or not.
+    pub fn remove(&self, name: &str) {
+        self.docker(&["rm", "--force", name]);
+    }
+}
+
+impl Deref for Dockerd {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+/// Runs the docker command line against the engine at `socket` and gives what it wrote, without the last line end. Panics
+/// with its error when it fails.
+pub fn docker(socket: &Path, args: &[&str]) -> String {
+    try_docker(socket, args).unwrap_or_else(|error| panic!("docker {}: {error}", args.join(" ")))
+}
+
+/// [`docker`] for a command that may fail.
+///
+/// # Errors
+/// What the command wrote on stderr.
+pub fn try_docker(socket: &Path, args: &[&str]) -> Result<String, String> {
+    let output = Command::new("docker")
+        .arg("--host")
+        .arg(format!("unix://{}", socket.display()))
+        .args(args)
+        .output()
+        .map_err(|error| format!("cannot run docker: {error}; `make deps` installs it"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}

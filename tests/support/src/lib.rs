@@ -1,0 +1,34 @@
+//! The real servers the tests run against, each with its own port and folder.
+//!
+//! A handle starts its server and, when dropped, ends it and removes what it left. A server also ends when the test process
+//! ends, in whatever way. One that is not installed panics with the line to run: a test never passes by skipping.
+//!
+//! ```no_run
+//! let kafka = test_support::Kafka::shared();
+//! let topic = test_support::unique("stats");
+//! let brokers = kafka.bootstrap();
+//! ```
+//!
+//! `shared()` gives one server to all tests of a process: make names there with [`unique`]. `start()` gives one of its own,
+//! for tests that stop, kill or pause it. The programs behind the handles are in `tests/servers`, and can be run by hand.
+
+mod clickhouse;
+mod dockerd;
+mod kafka;
+mod server;
+mod wait;
+
+pub use clickhouse::ClickHouse;
+pub use dockerd::{Dockerd, Restart, docker, try_docker};
+pub use kafka::Kafka;
+pub use server::Server;
+pub use wait::{wait_for, wait_for_async, wait_until, wait_until_async};
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A name nobody else uses on any server: `stem_<pid>_<count>`. Fits topics, databases, tables and containers.
+#[must_use]
+pub fn unique(stem: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{stem}_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
