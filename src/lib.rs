@@ -4,4 +4,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod data_folder;
+pub mod shutdown;
 pub mod telemetry;
+pub mod topology;

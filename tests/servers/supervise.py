@@ -80,7 +80,7 @@ class Server:
         self.ready_within = args.ready_within
         self.process = None
         self.status = None  # exit status of the last process; None while it runs
-        self.ending = False
+        self.told_to_end, self.input_ended = False, False
         self.lines, self.partial = [], b""
 
     def run(self):
@@ -94,8 +94,9 @@ class Server:
         try:
             self._say(self._start())
             while not self.ending:
-                self._listen(None)
-                while self.lines and not self.ending:
+                if not self.lines:
+                    self._listen(None)
+                while self.lines and not self.told_to_end:
                     self._say(self._obey(self.lines.pop(0)))
         finally:
             self._down(signal.SIGTERM if self.keep else signal.SIGKILL)
@@ -165,22 +166,27 @@ class Server:
 
     def _listen(self, timeout):
         """Waits for input or a signal, and keeps whole lines for later."""
-        readable, _, _ = select.select([sys.stdin, self.wake], [], [], timeout)
+        inputs = [self.wake] if self.input_ended else [sys.stdin, self.wake]
+        readable, _, _ = select.select(inputs, [], [], timeout)
         if self.wake in readable:
             os.read(self.wake, 4096)
             self._reap()
         if sys.stdin in readable:
             data = os.read(sys.stdin.fileno(), 4096)
-            if not data:
-                self.ending = True
+            self.input_ended = not data
             *lines, self.partial = (self.partial + data).split(b"\n")
             self.lines += [line.decode().strip() for line in lines if line.strip()]
 
+    @property
+    def ending(self):
+        """Whether to end now: commands that came before the end of input are still obeyed."""
+        return self.told_to_end or (self.input_ended and not self.lines)
+
     def _end(self, *_):
-        self.ending = True
+        self.told_to_end = True
 
     def _say(self, line):
         try:
             print(line, flush=True)
         except BrokenPipeError:
-            self.ending = True
+            self.told_to_end = True

@@ -40,6 +40,7 @@ pub struct Metrics {
     backpressure: GaugeVec,
     restarts: IntCounterVec,
     quarantines: IntCounterVec,
+    http: HistogramVec,
 }
 
 /// A series of metrics could not be made: two of them share a name.
@@ -104,6 +105,7 @@ impl Metrics {
             backpressure: seconds("backpressure_seconds_total", "time senders waited for room, by stage", &["stage"])?,
             restarts: counter("restarts_total", "actors restarted, by how they had ended", &["exit"])?,
             quarantines: counter("quarantines_total", "streams set aside for failing too often", &[])?,
+            http: histogram("http_request_duration_seconds", "answered requests", &["route", "status"])?,
             registry,
             books,
         }))
@@ -172,6 +174,11 @@ impl Metrics {
     /// A successful delivery.
     pub fn delivered(&self, sink: &str, took: Duration) {
         self.delivery.with_label_values(&[sink]).observe(took.as_secs_f64());
+    }
+
+    /// An answered request of the API; `route` is its template.
+    pub fn answered(&self, route: &str, status: u16, took: Duration) {
+        self.http.with_label_values(&[route, &status.to_string()]).observe(took.as_secs_f64());
     }
 
     /// Brings what is counted elsewhere (books, journal, tree) up to date.

@@ -50,7 +50,11 @@ impl ChildSpec {
     /// An actor: permanent, given 5 s to drain, on its group's thread, not watched for stalls.
     ///
     /// `build` runs once, on the actor's own thread; restarts happen in place.
-    pub fn actor<A: Supervised>(id: impl Into<String>, inbox: Inbox<A>, build: impl FnOnce(Cell) -> A + Send + 'static) -> Self {
+    pub fn actor<A: Supervised>(
+        id: impl Into<String>,
+        inbox: Inbox<A>,
+        build: impl FnOnce(Cell) -> A + Send + 'static,
+    ) -> Self {
         let gauge = inbox.open.gauge().clone();
         let launch = Box::new(move |stall_after, seed| {
             tokio::task::spawn_local(cell::run(inbox, build, stall_after, seed));

@@ -44,15 +44,15 @@ pub struct Quarantine {
     pub lasting: Duration,
 }
 
-/// Tells the owner of a group that a dynamic child has ended for good.
+/// Tells the owner of a group that a dynamic child has ended for good, by itself or because it was removed.
+///
+/// When a group ends or begins anew, its dynamic children end with it; that is not told one by one.
 #[derive(Clone, Debug)]
 pub struct ChildExit {
     /// The child's id.
     pub id: String,
-    /// How it ended; `Killed` also where it never began, because its group was ending.
+    /// How it ended.
     pub exit: Exit,
-    /// Whether [`GroupHandle::remove`] had asked for it.
-    pub removed: bool,
 }
 
 impl Message for ChildExit {
@@ -68,10 +68,24 @@ impl GroupSpec {
         backoff: Backoff,
         build: impl FnMut(&GroupHandle) -> Vec<ChildSpec> + Send + 'static,
     ) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "supervision events: a few per child, and a supervisor must never block")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "supervision events: a few per child, and a supervisor must never block"
+        )]
         let (sender, events) = mpsc::unbounded_channel();
         let (name, build, handle) = (name.into(), Box::new(build), GroupHandle { events: sender });
-        Self { name, strategy, intensity, backoff, quarantine: None, exits: None, last_drain: None, build, handle, events }
+        Self {
+            name,
+            strategy,
+            intensity,
+            backoff,
+            quarantine: None,
+            exits: None,
+            last_drain: None,
+            build,
+            handle,
+            events,
+        }
     }
 
     /// Sets the budget of dynamic children; without one they share the group's intensity.
@@ -112,10 +126,11 @@ pub struct GroupHandle {
 }
 
 impl GroupHandle {
-    /// Starts a dynamic child; false where the group is gone. While the group restarts, the child waits for it.
+    /// Starts a dynamic child; false where the group is gone. Where the group is between two lives, the child waits
+    /// for the next.
     ///
-    /// Where this answers true, the child lives or a [`ChildExit`] tells of its end. An id may be used again
-    /// as soon as it was removed; the id of a child that lives is refused with a warning.
+    /// An id may be used again as soon as it was removed, but then a [`ChildExit`] does not say whose it is: where
+    /// that matters, an id is used once. The id of a child that lives is refused with a warning.
     pub fn add(&self, child: ChildSpec) -> bool {
         self.events.send(GroupEvent::Add(Box::new(child))).is_ok()
     }
@@ -131,15 +146,28 @@ impl GroupHandle {
 #[derive(Debug)]
 pub(crate) enum GroupEvent {
     /// A child has ended and waits for a command; stale where its epoch has passed.
-    Exited { key: u64, epoch: u64, exit: Exit },
+    Exited {
+        key: u64,
+        epoch: u64,
+        exit: Exit,
+    },
     /// A child's task is gone.
-    Ended { key: u64 },
+    Ended {
+        key: u64,
+    },
     /// A backoff or a quarantine is over; stale where the child's epoch has passed.
-    RestartDue { key: u64, epoch: u64 },
+    RestartDue {
+        key: u64,
+        epoch: u64,
+    },
     /// A child's time to drain is over.
-    KillDue { key: u64 },
+    KillDue {
+        key: u64,
+    },
     /// A killed child's time to go is over: its thread must be blocked.
-    GoneDue { key: u64 },
+    GoneDue {
+        key: u64,
+    },
     /// The group's time to drain is over.
     DrainOver,
     Add(Box<ChildSpec>),
@@ -160,8 +188,7 @@ pub(crate) async fn run(spec: GroupSpec, mut seed: Seed) {
     loop {
         match group.live(&mut build, &mut seed).await {
             Ending::Told(exit) => {
-                seed.report(exit);
-                break;
+                break seed.report(exit);
             }
             Ending::Failed(exit) => {
                 let kind = exit.kind();
@@ -173,7 +200,6 @@ pub(crate) async fn run(spec: GroupSpec, mut seed: Seed) {
             }
         }
     }
-    group.refuse_what_is_queued();
 }
 
 /// An instant nobody lives to see, for durations that do not fit the clock.

@@ -32,7 +32,9 @@ pub use cell::{Cell, Drain, Supervised};
 pub use child::{ChildSpec, Placement, Shutdown};
 pub use exit::{Exit, ExitKind};
 pub use group::{ChildExit, GroupHandle, GroupSpec, Quarantine};
-pub use mailbox::{Closed, Control, Envelope, Inbox, Mailbox, MailboxGauge, Outlet, Permit, Room, TrySendError, Weight, mailbox};
+pub use mailbox::{
+    Closed, Control, Envelope, Inbox, Mailbox, MailboxGauge, Outlet, Permit, Room, TrySendError, Weight, mailbox,
+};
 pub use panics::{current_actor, install_panic_hook};
 pub use policy::{Backoff, Intensity, InvalidPolicy, RestartPolicy, Strategy};
 pub use progress::{Progress, Protected};

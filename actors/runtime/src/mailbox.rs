@@ -276,6 +276,12 @@ impl<M: Send + 'static> Clone for Outlet<M> {
     }
 }
 
+impl<M: Send + 'static> fmt::Debug for Outlet<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outlet").field("gauge", &self.gauge).finish_non_exhaustive()
+    }
+}
+
 /// Room reserved in a mailbox; dropping it gives the room back.
 pub struct Room<M: Send + 'static> {
     post: Arc<dyn Post<Envelope<M>>>,

@@ -40,7 +40,8 @@ pub fn install_panic_hook() {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| match current_actor() {
             Some(actor) => {
-                let place = info.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
+                let place =
+                    info.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
                 tracing::error!(actor = &*actor, place, panic = text_of(info.payload()), "actor panicked");
             }
             None => before(info),

@@ -27,7 +27,10 @@ impl Tree {
 
     /// Exits that led to a restart, since the start, by kind; nodes that are gone included.
     pub fn restarts(&self) -> Vec<(ExitKind, u64)> {
-        ExitKind::ALL.iter().map(|kind| (*kind, self.root.totals.restarts[*kind as usize].load(Ordering::Relaxed))).collect()
+        ExitKind::ALL
+            .iter()
+            .map(|kind| (*kind, self.root.totals.restarts[*kind as usize].load(Ordering::Relaxed)))
+            .collect()
     }
 
     /// How often a child was set aside for failing too often.
@@ -117,13 +120,25 @@ impl Node {
         Self::make(name.into(), name.into(), NodeKind::Group, None, Arc::default())
     }
 
-    pub fn child(self: &Arc<Self>, key: u64, name: &str, kind: NodeKind, gauge: Option<Arc<MailboxGauge>>) -> Arc<Self> {
+    pub fn child(
+        self: &Arc<Self>,
+        key: u64,
+        name: &str,
+        kind: NodeKind,
+        gauge: Option<Arc<MailboxGauge>>,
+    ) -> Arc<Self> {
         let node = Self::make(format!("{}/{name}", self.path).into(), name.into(), kind, gauge, self.totals.clone());
         lock(&self.children).insert(key, node.clone());
         node
     }
 
-    fn make(path: Arc<str>, name: String, kind: NodeKind, gauge: Option<Arc<MailboxGauge>>, totals: Arc<Totals>) -> Arc<Self> {
+    fn make(
+        path: Arc<str>,
+        name: String,
+        kind: NodeKind,
+        gauge: Option<Arc<MailboxGauge>>,
+        totals: Arc<Totals>,
+    ) -> Arc<Self> {
         let live = Mutex::new(Live { state: NodeState::Running, restarts: 0, last_exit: None });
         Arc::new(Self { path, name, kind, gauge, totals, live, children: Mutex::default() })
     }
@@ -197,12 +212,16 @@ impl Node {
             state: live.state,
             restarts: live.restarts,
             last_exit: live.last_exit.as_ref().map(|(exit, _)| exit.clone()),
-            last_exit_at_ns: live.last_exit.as_ref().and_then(|(_, at)| {
-                i64::try_from(at.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos()).ok()
-            }),
+            last_exit_at_ns: live
+                .last_exit
+                .as_ref()
+                .and_then(|(_, at)| i64::try_from(at.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos()).ok()),
             depth: self.gauge.as_ref().map(|gauge| gauge.depth()),
             capacity: self.gauge.as_ref().map(|gauge| gauge.capacity()),
-            backpressure_ns: self.gauge.as_ref().map(|gauge| u64::try_from(gauge.waited().as_nanos()).unwrap_or(u64::MAX)),
+            backpressure_ns: self
+                .gauge
+                .as_ref()
+                .map(|gauge| u64::try_from(gauge.waited().as_nanos()).unwrap_or(u64::MAX)),
             children: children.iter().map(|child| child.view()).collect(),
         }
     }

@@ -2,13 +2,15 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use crate::ApiConfig;
 
-/// The address is taken: connections queue up until an [`ApiServer`](crate::ApiServer) accepts them.
-#[derive(Debug)]
+/// The address is taken: connections queue up until an [`ApiServer`](crate::ApiServer) accepts them, and while
+/// one restarts. Clones share the socket.
+#[derive(Clone, Debug)]
 pub struct Bound {
-    pub(crate) listener: TcpListener,
+    pub(crate) listener: Arc<TcpListener>,
     pub(crate) config: ApiConfig,
     address: SocketAddr,
 }
@@ -60,7 +62,7 @@ impl BindError {
 pub fn bind(config: ApiConfig) -> Result<Bound, BindError> {
     let listener = TcpListener::bind(config.listen).map_err(|error| BindError::new(config.listen, error))?;
     let address = listener.local_addr().map_err(|error| BindError::new(config.listen, error))?;
-    Ok(Bound { listener, config, address })
+    Ok(Bound { listener: Arc::new(listener), config, address })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::api::Api;
 use crate::cursor::Seal;
-use crate::operation::{Answer, DEFAULT_LIMIT, Operation};
+use crate::operation::{DEFAULT_LIMIT, Operation};
 use crate::problem::{Problem, ProblemKind};
 use crate::query::Query;
 use crate::request_id::RequestId;

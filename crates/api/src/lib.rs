@@ -28,4 +28,4 @@ mod sight;
 pub use api::{About, Api, ApiConfig};
 pub use bind::{BindError, Bound, bind};
 pub use server::ApiServer;
-pub use sight::{Readiness, SampleBooks, Sight, SinkView};
+pub use sight::{Readiness, Sight, SinkView};

@@ -38,11 +38,11 @@ impl Query {
 
     /// The value of a parameter that is given once.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
+        self.values.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
     }
 
     /// All values of a parameter, in the order of the query.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.values.iter().filter(move |(given, _)| *given == name).map(|(_, value)| value.as_str())
     }
 

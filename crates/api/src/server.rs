@@ -19,7 +19,7 @@ use crate::{About, Api, Bound, Sight, routes};
 /// Serves the API on an address that is [`Bound`].
 pub struct ApiServer {
     cell: Cell,
-    bound: Bound,
+    bound: Arc<Bound>,
     api: web::Data<Api>,
     life: Life,
 }
@@ -33,7 +33,7 @@ struct Life {
 
 impl ApiServer {
     /// A server that answers from `store` and `sight`.
-    pub fn new(cell: Cell, bound: Bound, store: Arc<dyn Store>, sight: Arc<dyn Sight>, about: About) -> Self {
+    pub fn new(cell: Cell, bound: Arc<Bound>, store: Arc<dyn Store>, sight: Arc<dyn Sight>, about: About) -> Self {
         let (config, listen) = (bound.config.clone(), bound.address());
         let api = web::Data::new(Api { store, sight, about, config, listen });
         Self { cell, bound, api, life: Life::default() }

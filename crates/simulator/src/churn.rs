@@ -35,7 +35,11 @@ impl World {
         self.churn.jobs = known.into_iter().filter(|job| self.exists(*job)).collect();
         let jobs = self.churn.jobs.len();
         let comes = jobs == 0 || (jobs < MAX_JOBS && self.rng().bool());
-        if comes { self.job_comes() } else { self.job_goes() }
+        if comes {
+            self.job_comes()
+        } else {
+            self.job_goes()
+        }
         self.plan_churn();
     }
 
@@ -63,7 +67,8 @@ impl World {
     }
 
     fn job_goes(&mut self) {
-        let index = self.rng().usize(..self.churn.jobs.len());
+        let jobs = self.churn.jobs.len();
+        let index = self.rng().usize(..jobs);
         let job = self.churn.jobs.swap_remove(index);
         let code = i64::from(self.rng().u8(..10) == 0);
         // Refused where a person stopped it: it is removed all the same.

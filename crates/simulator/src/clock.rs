@@ -14,8 +14,12 @@ pub(crate) struct Clock {
 
 enum Course {
     /// Monotonic from `started`, so that a step of the machine's clock changes nothing here.
-    Real { started: Instant },
-    Manual { elapsed: Duration },
+    Real {
+        started: Instant,
+    },
+    Manual {
+        elapsed: Duration,
+    },
 }
 
 /// Two events never share a nanosecond: real ones are microseconds apart at the least.

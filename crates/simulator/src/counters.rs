@@ -160,7 +160,13 @@ impl Meter {
     }
 
     /// What a frame shows of it. `system_ns` is the machine's CPU time so far.
-    pub(crate) fn counters(&mut self, spec: &ContainerSpec, machine: Machine, cgroup: Cgroup, system_ns: u64) -> Counters {
+    pub(crate) fn counters(
+        &mut self,
+        spec: &ContainerSpec,
+        machine: Machine,
+        cgroup: Cgroup,
+        system_ns: u64,
+    ) -> Counters {
         // v1 counts the total exactly and the modes in scheduler ticks; v2 has microseconds throughout.
         let (total_step, mode_step) = match cgroup {
             Cgroup::V1 => (1, 10_000_000),
@@ -268,7 +274,10 @@ mod tests {
     #[test]
     fn a_steady_load_uses_exactly_its_cores() {
         let counters = run(&ContainerSpec::new("a").load(Load::steady(0.5)), Cgroup::V1, 1, 4);
-        assert_eq!(counters.iter().map(|c| c.cpu.total_ns).collect::<Vec<_>>(), [500_000_000, 1_000_000_000, 1_500_000_000, 2_000_000_000]);
+        assert_eq!(
+            counters.iter().map(|c| c.cpu.total_ns).collect::<Vec<_>>(),
+            [500_000_000, 1_000_000_000, 1_500_000_000, 2_000_000_000]
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Events: what they look like, the engine's ring of 256, and who listens with which filter.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use model::Timestamp;
@@ -24,7 +24,13 @@ pub struct Event {
 impl Event {
     /// An event without attributes, stamped when it is emitted.
     pub fn new(kind: impl Into<String>, action: impl Into<String>, actor_id: impl Into<String>) -> Self {
-        Self { kind: kind.into(), action: action.into(), actor_id: actor_id.into(), attributes: BTreeMap::new(), at: None }
+        Self {
+            kind: kind.into(),
+            action: action.into(),
+            actor_id: actor_id.into(),
+            attributes: BTreeMap::new(),
+            at: None,
+        }
     }
 
     /// Adds an attribute.
@@ -138,7 +144,7 @@ impl Ring {
 
 /// The `filters` of a request: every key must match, by any of its values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Filters(BTreeMap<String, Vec<String>>);
+pub(crate) struct Filters(BTreeMap<String, BTreeSet<String>>);
 
 impl Filters {
     /// From the JSON of the query: `{"type":["container"]}`, or the old `{"type":{"container":true}}`.
@@ -147,10 +153,17 @@ impl Filters {
         let Value::Object(keys) = serde_json::from_str(json).ok()? else { return None };
         let values = |value: Value| match value {
             Value::Array(items) => items.into_iter().map(|item| item.as_str().map(str::to_owned)).collect(),
-            Value::Object(items) => Some(items.into_iter().filter(|(_, on)| *on == Value::Bool(true)).map(|(key, _)| key).collect()),
+            Value::Object(items) => {
+                Some(items.into_iter().filter(|(_, on)| *on == Value::Bool(true)).map(|(key, _)| key).collect())
+            }
             _ => None,
         };
         keys.into_iter().map(|(key, value)| Some((key, values(value)?))).collect::<Option<_>>().map(Self)
+    }
+
+    /// True where there is a filter on `key`.
+    pub(crate) fn names(&self, key: &str) -> bool {
+        self.0.contains_key(key)
     }
 
     /// True where `key` is not filtered, or `matches` one of its values.

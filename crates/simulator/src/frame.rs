@@ -245,7 +245,10 @@ fn blkio(out: &mut Vec<u8>, cgroup: Cgroup, counters: Option<&Counters>) {
 
 fn v1_operations(out: &mut Vec<u8>, read: u64, write: u64) {
     let total = read + write;
-    operations(out, &[("Read", read), ("Write", write), ("Sync", total), ("Async", 0), ("Discard", 0), ("Total", total)]);
+    operations(
+        out,
+        &[("Read", read), ("Write", write), ("Sync", total), ("Async", 0), ("Discard", 0), ("Total", total)],
+    );
 }
 
 fn operations(out: &mut Vec<u8>, operations: &[(&str, u64)]) {

@@ -26,7 +26,8 @@ fn recorded(profile: Profile, name: &str) -> String {
 }
 
 fn sample(io: u64, interfaces: u8) -> Sample {
-    let networks = (0..interfaces).map(|index| InterfaceCounters { name: format!("eth{index}"), ..Default::default() }).collect();
+    let networks =
+        (0..interfaces).map(|index| InterfaceCounters { name: format!("eth{index}"), ..Default::default() }).collect();
     Sample {
         read: Timestamp::from_nanos(1_795_000_000_123_000_000),
         counters: Counters {

@@ -41,14 +41,19 @@ pub(crate) fn take_request(buffer: &mut Vec<u8>) -> Result<Option<Request>, BadR
     let mut parsed = httparse::Request::new(&mut headers);
     let httparse::Status::Complete(head) = parsed.parse(buffer).map_err(|_| BadRequest)? else { return Ok(None) };
     let header = |name: &str| {
-        parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).and_then(|header| std::str::from_utf8(header.value).ok())
+        parsed
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name))
+            .and_then(|header| std::str::from_utf8(header.value).ok())
     };
     let body: usize = header("content-length").map_or(Ok(0), |text| text.trim().parse().map_err(|_| BadRequest))?;
     let Some(end) = head.checked_add(body) else { return Err(BadRequest) };
     if buffer.len() < end {
         return Ok(None);
     }
-    let close = header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) || parsed.version == Some(0);
+    let close =
+        header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) || parsed.version == Some(0);
     let (path, query) = parsed.path.ok_or(BadRequest)?.split_once('?').unwrap_or((parsed.path.ok_or(BadRequest)?, ""));
     let (version, path) = split_version(path);
     let request = Request {
@@ -101,7 +106,8 @@ impl Banner {
 
     /// A whole response.
     pub(crate) fn json(&self, status: u16, body: &[u8]) -> Vec<u8> {
-        let mut response = self.head(status, &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+        let mut response =
+            self.head(status, &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
         response.extend_from_slice(body);
         response
     }
@@ -186,7 +192,8 @@ mod tests {
 
     #[test]
     fn a_request_is_taken_whole_or_not_at_all() {
-        let text = b"GET /v1.41/containers/json?all=1&filters=%7B%22id%22%3A%5B%22a%22%5D%7D HTTP/1.1\r\nHost: d\r\n\r\n";
+        let text =
+            b"GET /v1.41/containers/json?all=1&filters=%7B%22id%22%3A%5B%22a%22%5D%7D HTTP/1.1\r\nHost: d\r\n\r\n";
         for end in 0..text.len() {
             assert_eq!(take_request(&mut text[..end].to_vec()), Ok(None));
         }
@@ -200,7 +207,8 @@ mod tests {
 
     #[test]
     fn a_body_is_skipped() {
-        let mut buffer = b"POST /containers/a/stop HTTP/1.1\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabcGET".to_vec();
+        let mut buffer =
+            b"POST /containers/a/stop HTTP/1.1\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabcGET".to_vec();
         assert!(take_request(&mut buffer).unwrap().unwrap().close);
         assert_eq!(buffer, b"GET");
     }

@@ -58,8 +58,10 @@ fn route(world: &mut World, connection: &Arc<Connection>, request: &Request) -> 
     check_version(world, request)?;
     let segments: Vec<&str> = request.path.split('/').skip(1).collect();
     let method = request.method.as_str();
-    let reply = |world: &World, value: &serde_json::Value| connection.respond(&world.banner().json(200, &documents::line(value)));
-    let mut call = |world: &mut World, route: &str| world.count_call(&format!("{method} {route}"));
+    let reply = |world: &World, value: &serde_json::Value| {
+        connection.respond(&world.banner().json(200, &documents::line(value)))
+    };
+    let call = |world: &mut World, route: &str| world.count_call(&format!("{method} {route}"));
     match (method, segments.as_slice()) {
         ("GET" | "HEAD", ["_ping"]) => {
             call(world, "/_ping");
@@ -149,7 +151,9 @@ fn check_version(world: &World, request: &Request) -> Result<(), Refused> {
     let (max, min) = (world.settings.profile.api_version(), world.settings.profile.min_api_version());
     if (major, minor) > max {
         let (max_major, max_minor) = max;
-        let message = format!("client version {major}.{minor} is too new. Maximum supported API version is {max_major}.{max_minor}");
+        let message = format!(
+            "client version {major}.{minor} is too new. Maximum supported API version is {max_major}.{max_minor}"
+        );
         return Err(Refused::new(400, message));
     }
     if (major, minor) < min {

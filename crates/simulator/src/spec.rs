@@ -285,18 +285,30 @@ impl ContainerSpec {
         let (role, group) = (ROLES[index % ROLES.len()], index / ROLES.len() + 1);
         let name = format!("{role}-{group}");
         let spec = match role {
-            "web" => Self::new(name).image("nginx:1.27", "nginx -g 'daemon off;'").load(Load::wave(0.04, Duration::from_secs(90))),
-            "api" => Self::new(name).image("shop/api:2.4.1", "/app/api --port 8000").load(Load::wave(0.12, Duration::from_secs(60))),
+            "web" => Self::new(name)
+                .image("nginx:1.27", "nginx -g 'daemon off;'")
+                .load(Load::wave(0.04, Duration::from_secs(90))),
+            "api" => Self::new(name)
+                .image("shop/api:2.4.1", "/app/api --port 8000")
+                .load(Load::wave(0.12, Duration::from_secs(60))),
             "db" => Self::new(name)
                 .image("postgres:16", "postgres")
                 .load(Load::database(0.08))
                 .env("POSTGRES_PASSWORD", "simulated-secret")
                 .health_check(Duration::from_secs(30)),
-            "cache" => Self::new(name).image("redis:7.4", "redis-server").load(Load::steady(0.02)).memory_limit(256 * MIB),
+            "cache" => {
+                Self::new(name).image("redis:7.4", "redis-server").load(Load::steady(0.02)).memory_limit(256 * MIB)
+            }
             "queue" => Self::new(name).image("rabbitmq:3.13", "rabbitmq-server").load(Load::steady(0.05)),
-            "worker" => Self::new(name).image("shop/worker:2.4.1", "/app/worker").load(Load::wave(0.3, Duration::from_secs(40))).cpu_limit(0.5),
+            "worker" => Self::new(name)
+                .image("shop/worker:2.4.1", "/app/worker")
+                .load(Load::wave(0.3, Duration::from_secs(40)))
+                .cpu_limit(0.5),
             "cron" => Self::new(name).load(Load::idle()).network(Network::None),
-            _ => Self::new(name).image("haproxy:2.9", "haproxy -f /etc/haproxy.cfg").load(Load::steady(0.03)).network(Network::Own(2)),
+            _ => Self::new(name)
+                .image("haproxy:2.9", "haproxy -f /etc/haproxy.cfg")
+                .load(Load::steady(0.03))
+                .network(Network::Own(2)),
         };
         if group % 3 == 0 { spec } else { spec.compose(&format!("shop-{group}"), role) }
     }

@@ -56,3 +56,5 @@ pub trait Store: Send + Sync + 'static {
     async fn hosts(&self) -> Result<Vec<HostRecord>, StoreError>;
 }
 
+#[cfg(test)]
+mod conformance;

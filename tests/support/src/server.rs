@@ -164,6 +164,7 @@ impl Drop for Server {
             if Instant::now() > deadline {
                 // Its servers have asked the kernel to die with it.
                 let _ = supervisor.process.kill();
+                break;
             }
             thread::sleep(Duration::from_millis(5));
         }

@@ -233,3 +233,7 @@ impl Size for HostRecord {
         size_of::<Self>() + 256
     }
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

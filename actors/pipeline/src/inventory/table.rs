@@ -178,3 +178,136 @@ pub fn missed_event(record: &ContainerRecord, action: &'static str, now: Timesta
         attributes,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::HostName;
+
+    use super::*;
+
+    fn id(letter: char) -> ContainerId {
+        ContainerId::try_new(&letter.to_string().repeat(64)).unwrap()
+    }
+
+    fn record(letter: char, state: ContainerState, started: i64) -> ContainerRecord {
+        ContainerRecord {
+            host: HostName::try_new("h").unwrap(),
+            container_id: id(letter),
+            container_name: format!("c-{letter}"),
+            image: "busybox".into(),
+            image_id: None,
+            compose_project: None,
+            compose_service: None,
+            state,
+            status: None,
+            pid: None,
+            exit_code: None,
+            oom_killed: None,
+            error: None,
+            created_at: None,
+            started_at: Some(Timestamp::from_nanos(started)),
+            finished_at: None,
+            health: None,
+            labels: BTreeMap::new(),
+            ports: Vec::new(),
+            networks: Vec::new(),
+            mounts: Vec::new(),
+            network_scope: None,
+            restart_policy: None,
+            restart_count: None,
+            cpu_limit_cores: None,
+            memory_limit_bytes: None,
+            pids_limit: None,
+            observed_at: Timestamp::default(),
+        }
+    }
+
+    /// Puts `found` in as the answer to a look that nothing overtook.
+    fn put(table: &mut Table, letter: char, found: Option<ContainerRecord>) -> Change {
+        let version = table.touch(&id(letter)).expect("nobody is looking");
+        table.put(&id(letter), version, found)
+    }
+
+    fn missed(change: Change) -> Option<&'static str> {
+        match change {
+            Change::Changed { missed, .. } => missed,
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_look_that_an_event_overtook_is_taken_again() {
+        let mut table = Table::default();
+        let version = table.touch(&id('a')).unwrap();
+        assert_eq!(table.touch(&id('a')), None, "one look at a time");
+        let stale = table.put(&id('a'), version, Some(record('a', ContainerState::Running, 1)));
+        assert_eq!(stale, Change::LookAgain(version + 1));
+        let fresh = table.put(&id('a'), version + 1, Some(record('a', ContainerState::Exited, 1)));
+        assert!(matches!(fresh, Change::Changed { .. }));
+    }
+
+    #[test]
+    fn what_the_first_look_finds_was_not_missed() {
+        let mut table = Table::default();
+        assert_eq!(missed(put(&mut table, 'a', Some(record('a', ContainerState::Running, 1)))), None);
+        table.looked();
+        assert_eq!(missed(put(&mut table, 'b', Some(record('b', ContainerState::Running, 1)))), Some("start"));
+    }
+
+    #[test]
+    fn every_missed_change_is_named_in_the_engines_words() {
+        use ContainerState::{Created, Exited, Paused, Running};
+        let cases = [
+            (Some((Running, 1)), Some((Exited, 1)), Some("die")),
+            (Some((Exited, 1)), Some((Running, 2)), Some("start")),
+            (Some((Running, 1)), Some((Running, 2)), Some("start")),
+            (Some((Running, 1)), Some((Paused, 1)), Some("pause")),
+            (Some((Paused, 1)), Some((Running, 1)), Some("unpause")),
+            (Some((Created, 0)), Some((Exited, 0)), None),
+            (Some((Exited, 1)), None, Some("destroy")),
+            (Some((Running, 1)), Some((Running, 1)), None),
+        ];
+        for (before, after, expected) in cases {
+            let mut table = Table::default();
+            table.looked();
+            if let Some((state, started)) = before {
+                put(&mut table, 'a', Some(record('a', state, started)));
+            }
+            let found = after.map(|(state, started)| record('a', state, started));
+            assert_eq!(missed(put(&mut table, 'a', found)), expected, "{before:?} → {after:?}");
+        }
+    }
+
+    #[test]
+    fn the_engines_words_for_how_long_it_is_up_are_no_change() {
+        let mut table = Table::default();
+        put(&mut table, 'a', Some(record('a', ContainerState::Running, 1)));
+        let mut later = record('a', ContainerState::Running, 1);
+        (later.status, later.observed_at) = (Some("Up 3 hours".into()), Timestamp::from_nanos(99));
+        assert_eq!(put(&mut table, 'a', Some(later)), Change::Same);
+    }
+
+    #[test]
+    fn a_list_is_compared_by_state_and_by_absence() {
+        let mut table = Table::default();
+        for letter in ['a', 'b', 'c'] {
+            put(&mut table, letter, Some(record(letter, ContainerState::Running, 1)));
+        }
+        let list = [(id('a'), ContainerState::Running), (id('b'), ContainerState::Exited), (id('d'), ContainerState::Created)];
+        let mut differing = table.differing(&list);
+        differing.sort();
+        assert_eq!(differing, [id('b'), id('c'), id('d')]);
+    }
+
+    #[test]
+    fn a_failed_look_keeps_what_was_known() {
+        let mut table = Table::default();
+        put(&mut table, 'a', Some(record('a', ContainerState::Running, 1)));
+        table.touch(&id('a')).unwrap();
+        table.look_failed(&id('a'));
+        assert_eq!(table.records().count(), 1);
+        table.touch(&id('b')).unwrap();
+        table.look_failed(&id('b'));
+        assert_eq!(table.records().count(), 1, "a container that was never seen leaves nothing behind");
+    }
+}

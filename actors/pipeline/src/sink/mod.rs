@@ -5,13 +5,13 @@
 
 mod attempt;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use actix::fut::wrap_future;
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler};
 use actor_runtime::{Backoff, Cell, Drain, Exit, Progress};
+use model::Timestamp;
 use tokio::time::Instant;
 
 use crate::faults::{Faults, Point};
@@ -38,25 +38,35 @@ pub struct SinkDeps {
     pub faults: Faults,
 }
 
-/// Whether a sink delivers.
+/// How it is with a sink's server. Shared with readers on any thread.
 #[derive(Debug, Default)]
 pub struct SinkHealth {
-    failing: AtomicBool,
-    last_error: std::sync::Mutex<Option<String>>,
+    state: Mutex<SinkState>,
+}
+
+/// How it is with a sink's server.
+#[derive(Clone, Debug, Default)]
+pub struct SinkState {
+    /// Kind of its client.
+    pub kind: &'static str,
+    /// Where it delivers to, without secrets.
+    pub target: String,
+    /// Failed attempts since the start.
+    pub failures: u64,
+    /// When its server last took something.
+    pub delivered_at: Option<Timestamp>,
+    /// Why the present attempt fails; `None` while all is well.
+    pub failing: Option<String>,
 }
 
 impl SinkHealth {
-    /// The last error, while it lasts.
-    pub fn failure(&self) -> Option<String> {
-        if !self.failing.load(Ordering::Relaxed) {
-            return None;
-        }
-        self.last_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    /// The present state.
+    pub fn state(&self) -> SinkState {
+        self.lock().clone()
     }
 
-    fn set(&self, error: Option<&DeliverError>) {
-        self.failing.store(error.is_some(), Ordering::Relaxed);
-        *self.last_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = error.map(|error| error.message.clone());
+    fn lock(&self) -> MutexGuard<'_, SinkState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,6 +91,10 @@ const SLOW: Duration = Duration::from_secs(1);
 async fn run(deps: SinkDeps, progress: Progress) -> Exit {
     let mut deliver = (deps.connect)();
     let mut attempts = Attempts::new(&deps, &progress);
+    {
+        let mut health = deps.health.lock();
+        (health.kind, health.target) = (deliver.kind(), deliver.target());
+    }
     deps.journal.register(&deps.name, deliver.appetite());
     while let Err(error) = deliver.prepare().await {
         attempts.failed(&*deliver, &error).await;
@@ -154,13 +168,19 @@ impl<'a> Attempts<'a> {
             tracing::info!(sink = &*self.deps.name, failures = self.failures, "delivers again");
             self.failures = 0;
         }
-        self.deps.health.set(None);
+        let mut health = self.deps.health.lock();
+        health.failing = None;
+        health.delivered_at = Some(Timestamp::from(SystemTime::now()));
     }
 
     async fn failed(&mut self, deliver: &dyn Deliver, error: &DeliverError) {
         self.failures = self.failures.saturating_add(1);
         self.deps.metrics.attempt(&self.deps.name, error.class.name());
-        self.deps.health.set(Some(error));
+        {
+            let mut health = self.deps.health.lock();
+            health.failures += 1;
+            health.failing = Some(error.message.clone());
+        }
         let delay = wait_after(error, self.failures, &self.deps.backoff);
         let (sink, target, class, failures) = (&*self.deps.name, deliver.target(), error.class.name(), self.failures);
         let next_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);

@@ -1,6 +1,6 @@
 //! StreamSet: one stats stream per container that has stats, no more and no fewer.
 //!
-//! In: [`Track`] from the `Inventory`, exits of its streams. Out: streams started and ended in its group,
+//! In: [`Track`] from the `Inventory`, exits of its streams. Out: streams started and ended in their group,
 //! [`Look`] where a stream ended by itself. Owns nothing: the roster is the topology's and outlives it.
 
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ use crate::stats_stream::{StatsStream, StatsStreamDeps};
 /// What the set needs.
 #[derive(Clone)]
 pub struct StreamSetDeps {
-    /// Its own group, into which it puts the streams.
+    /// The group of the streams.
     pub group: GroupHandle,
     /// What every stream needs.
     pub stream: StatsStreamDeps,
@@ -53,6 +53,12 @@ struct Followed {
 }
 
 impl Roster {
+    /// Forgets all streams: their group begins anew. The numbers of those that were followed.
+    pub fn clear(&self) -> Vec<u64> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.drain().map(|(_, followed)| followed.series).collect()
+    }
+
     /// The containers that are followed.
     pub fn containers(&self) -> Vec<ContainerId> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()

@@ -59,7 +59,8 @@ impl Group {
 
     /// The children that stand most upstream.
     fn next_to_drain(&self) -> Vec<u64> {
-        let dynamic: Vec<u64> = self.children.iter().filter(|(_, child)| child.is_dynamic).map(|(key, _)| *key).collect();
+        let dynamic: Vec<u64> =
+            self.children.iter().filter(|(_, child)| child.is_dynamic).map(|(key, _)| *key).collect();
         if dynamic.is_empty() { self.children.keys().next_back().copied().into_iter().collect() } else { dynamic }
     }
 
@@ -92,16 +93,11 @@ impl Group {
             GroupEvent::Ended { key } => return self.bury(key).is_none_or(|child| child.has_drained()),
             GroupEvent::RestartDue { key, epoch } => self.restart_due(key, epoch),
             GroupEvent::KillDue { key } => self.cut_short(key),
-            GroupEvent::GoneDue { key } => {
-                let is_there = self.children.contains_key(&key);
-                self.give_up_on(key);
-                return !is_there;
-            }
+            GroupEvent::GoneDue { key } => return self.give_up_on(key).is_none(),
             GroupEvent::DrainOver if Instant::now() >= until => self.cut_all_short(),
             GroupEvent::DrainOver => {}
-            GroupEvent::Add(spec) => self.refuse(*spec),
-            // It drains already.
-            GroupEvent::Remove(_) => {}
+            // What drains already need not be removed, and what is added would drain at once.
+            GroupEvent::Add(_) | GroupEvent::Remove(_) => {}
         }
         true
     }
@@ -138,12 +134,6 @@ impl Group {
             self.kill(last);
             while self.children.contains_key(&last) {
                 match self.next_event().await {
-                    GroupEvent::Exited { key, exit, .. } => {
-                        // Only a killed child's own word counts: the drop of the actor panicked.
-                        if let Some(child) = self.children.get_mut(&key) {
-                            child.last_exit = Some(exit);
-                        }
-                    }
                     GroupEvent::Ended { key } => {
                         self.bury(key);
                     }
@@ -154,7 +144,10 @@ impl Group {
                         rest.into_iter().for_each(|key| self.kill(key));
                     }
                     event @ (GroupEvent::Add(_) | GroupEvent::Remove(_)) => self.deferred.push(event),
-                    GroupEvent::RestartDue { .. } | GroupEvent::KillDue { .. } | GroupEvent::DrainOver => {}
+                    GroupEvent::Exited { .. }
+                    | GroupEvent::RestartDue { .. }
+                    | GroupEvent::KillDue { .. }
+                    | GroupEvent::DrainOver => {}
                 }
             }
         }
@@ -187,10 +180,10 @@ impl Group {
     }
 
     /// Goes on without a child that was killed and does not end.
-    pub(super) fn give_up_on(&mut self, key: u64) {
-        if let Some(child) = self.bury(key) {
-            tracing::error!(actor = &**child.node.path(), "does not end: its thread is blocked");
-        }
+    pub(super) fn give_up_on(&mut self, key: u64) -> Option<Child> {
+        let child = self.bury(key)?;
+        tracing::error!(actor = &**child.node.path(), "does not end: its thread is blocked");
+        Some(child)
     }
 }
 

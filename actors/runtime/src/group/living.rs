@@ -43,7 +43,6 @@ pub(super) struct Child {
     pub policy: RestartPolicy,
     pub shutdown: Shutdown,
     pub is_dynamic: bool,
-    is_removed: bool,
     pub node: Arc<Node>,
     commands: mpsc::UnboundedSender<Command>,
     pub phase: Phase,
@@ -190,7 +189,6 @@ impl Group {
             policy: spec.policy,
             shutdown: spec.shutdown,
             is_dynamic,
-            is_removed: false,
             node: node.clone(),
             commands,
             phase: Phase::Running,
@@ -213,7 +211,11 @@ impl Group {
             GroupEvent::Ended { key } => return self.child_ended(key),
             GroupEvent::RestartDue { key, epoch } => self.restart_due(key, epoch),
             GroupEvent::KillDue { key } => self.kill(key),
-            GroupEvent::GoneDue { key } => self.give_up_on(key),
+            GroupEvent::GoneDue { key } => {
+                if let Some(child) = self.give_up_on(key) {
+                    self.tell_exit(child);
+                }
+            }
             // A former life's.
             GroupEvent::DrainOver => {}
             GroupEvent::Add(spec) => {
@@ -266,7 +268,9 @@ impl Group {
     }
 
     pub(super) fn restart_due(&mut self, key: u64, epoch: u64) {
-        let Some(failed) = self.children.get(&key).filter(|child| child.is_life(epoch) && child.phase == Phase::Waiting) else {
+        let Some(failed) =
+            self.children.get(&key).filter(|child| child.is_life(epoch) && child.phase == Phase::Waiting)
+        else {
             return;
         };
         let alone = failed.is_dynamic || self.strategy == Strategy::OneForOne;
@@ -282,7 +286,11 @@ impl Group {
     /// The task of a child is gone. One that was to stay was never built, or its thread died under it.
     fn child_ended(&mut self, key: u64) -> Option<Exit> {
         let child = self.bury(key)?;
-        if child.is_dynamic || !child.is_staying() {
+        if child.is_dynamic {
+            self.tell_exit(child);
+            return None;
+        }
+        if !child.is_staying() {
             return None;
         }
         let last = child.last_exit.unwrap_or(Exit::Killed);
@@ -291,7 +299,7 @@ impl Group {
         Some(Exit::Escalated { restarts: 0, last: Box::new(last) })
     }
 
-    /// Forgets a child whose task is gone, or given up on, and tells who wants to know.
+    /// Forgets a child whose task is gone, or that is given up on. A static one stays visible in the tree.
     pub(super) fn bury(&mut self, key: u64) -> Option<Child> {
         let child = self.children.remove(&key)?;
         if child.is_dynamic {
@@ -299,22 +307,19 @@ impl Group {
             if self.dynamic.get(&child.id) == Some(&key) {
                 self.dynamic.remove(&child.id);
             }
-            let exit = child.last_exit.clone().unwrap_or(Exit::Killed);
-            self.tell_exit(child.id.clone(), exit, child.is_removed);
         }
         Some(child)
     }
 
-    fn tell_exit(&self, id: String, exit: Exit, removed: bool) {
+    fn tell_exit(&self, child: Child) {
         if let Some(exits) = &self.exits {
-            exits.signal(ChildExit { id, exit, removed });
+            exits.signal(ChildExit { id: child.id, exit: child.last_exit.unwrap_or(Exit::Killed) });
         }
     }
 
     fn remove(&mut self, id: &str) {
         let Some(key) = self.dynamic.remove(id) else { return };
         let Some(child) = self.children.get_mut(&key) else { return };
-        child.is_removed = true;
         match child.shutdown {
             Shutdown::Timeout(limit) if child.phase == Phase::Running => {
                 child.phase = Phase::Leaving;
@@ -323,25 +328,6 @@ impl Group {
                 self.timers.at(until, GroupEvent::KillDue { key });
             }
             _ => self.kill(key),
-        }
-    }
-
-    /// Answers an addition that cannot be met.
-    pub(super) fn refuse(&self, spec: ChildSpec) {
-        let id = spec.id.clone();
-        drop(spec);
-        self.tell_exit(id, Exit::Killed, false);
-    }
-
-    /// At the very end: no addition goes without an answer.
-    pub fn refuse_what_is_queued(mut self) {
-        self.events.close();
-        let deferred = std::mem::take(&mut self.deferred);
-        let queued = std::iter::from_fn(|| self.events.try_recv().ok()).collect::<Vec<_>>();
-        for event in deferred.into_iter().chain(queued) {
-            if let GroupEvent::Add(spec) = event {
-                self.refuse(*spec);
-            }
         }
     }
 }

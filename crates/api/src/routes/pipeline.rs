@@ -1,22 +1,27 @@
 //! The pipeline: the live supervision tree, the sinks, the books.
 
+use std::collections::BTreeMap;
+
 use actor_runtime::{ExitKind, NodeKind, NodeState, NodeView};
-use model::Timestamp;
+use model::{LossReason, Stream, Timestamp};
+use pipeline::books::StreamBooks;
+use pipeline::ports::SinkBooks;
 use serde::Serialize;
 
 use crate::answer;
 use crate::call::Call;
 use crate::operation::{Answer, Body, Operation, Tag};
-use crate::{SampleBooks, SinkView};
+use crate::SinkView;
 
 pub(super) const NOW: Operation = Operation {
     id: "getPipeline",
     path: "/api/pipeline",
     tag: Tag::Dockstream,
     summary: "The pipeline at this moment: supervision tree, sinks, books",
-    description: "Every actor with its state, restarts, last exit and queue; every sink with its books, which balance: \
-                  `journaled = delivered + rejected + dropped + pending`, and for frames \
-                  `received = parsed + dropped + in_flight`.",
+    description: "Every actor with its state, restarts, last exit and queue. The books balance, of each sink \
+                  `journaled = delivered + rejected + dropped + pending`, and of each stream before the journal \
+                  `received = parsed + dropped before parsing + in_parsing` and \
+                  `parsed = journaled + dropped after parsing + in_batching`.",
     parameters: &[],
     body: Body::Object("Pipeline"),
     problems: &[],
@@ -27,8 +32,53 @@ pub(super) const NOW: Operation = Operation {
 struct Pipeline {
     generated_at: Timestamp,
     tree: Node,
-    sinks: Vec<SinkView>,
-    frames: SampleBooks,
+    streams: Vec<Books>,
+    sinks: Vec<Sink>,
+}
+
+#[derive(Serialize)]
+struct Books {
+    stream: Stream,
+    received: u64,
+    in_parsing: i128,
+    parsed: u64,
+    in_batching: i128,
+    journaled: u64,
+    dropped_before_parsing: BTreeMap<LossReason, u64>,
+    dropped_after_parsing: BTreeMap<LossReason, u64>,
+}
+
+impl From<StreamBooks> for Books {
+    fn from(books: StreamBooks) -> Self {
+        Self {
+            stream: books.stream,
+            received: books.received,
+            in_parsing: books.in_parsing(),
+            parsed: books.parsed,
+            in_batching: books.in_batching(),
+            journaled: books.journaled,
+            dropped_before_parsing: books.dropped_before_parsing.into_iter().collect(),
+            dropped_after_parsing: books.dropped_after_parsing.into_iter().collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Sink {
+    #[serde(flatten)]
+    books: SinkBooks,
+    kind: &'static str,
+    target: String,
+    failures: u64,
+    delivered_at: Option<Timestamp>,
+    failing: Option<String>,
+}
+
+impl From<SinkView> for Sink {
+    fn from(SinkView { books, state }: SinkView) -> Self {
+        let pipeline::sink::SinkState { kind, target, failures, delivered_at, failing } = state;
+        Self { books, kind, target, failures, delivered_at, failing }
+    }
 }
 
 #[derive(Serialize)]
@@ -73,7 +123,7 @@ async fn now(call: Call) -> Answer {
     answer::moment(&Pipeline {
         generated_at: call.now,
         tree: sight.tree().into(),
-        sinks: sight.sinks(),
-        frames: sight.books(),
+        streams: sight.books().into_iter().map(Books::from).collect(),
+        sinks: sight.sinks().into_iter().map(Sink::from).collect(),
     })
 }

@@ -28,9 +28,10 @@ impl World {
 
     /// Answers one poll: at once, or after so many visits as this engine needs.
     pub(crate) fn poll_stats(&mut self, key: Key, connection: &Arc<Connection>, one_shot: bool) {
-        if one_shot && self.settings.profile.answers_one_shot_at_once() {
+        let live = self.container(key).state.is_live();
+        if !live || (one_shot && self.settings.profile.answers_one_shot_at_once()) {
             let sample = self.sample(key);
-            let body = self.poll_body(key, sample.as_ref(), None, Layout::OneShot);
+            let body = self.poll_body(key, sample.as_ref(), Layout::OneShot);
             self.note_truth(key, sample);
             return connection.respond(&self.banner().json(200, &body));
         }
@@ -141,11 +142,11 @@ impl World {
         }
     }
 
-    fn poll_body(&mut self, key: Key, sample: Option<&Sample>, before: Option<&Previous>, layout: Layout) -> Vec<u8> {
+    fn poll_body(&mut self, key: Key, sample: Option<&Sample>, layout: Layout) -> Vec<u8> {
         let mut scratch = std::mem::take(&mut self.scratch);
         let profile = self.settings.profile;
         let container = self.container_mut(key);
-        write_frame(profile, container, sample, before, layout, &mut scratch);
+        write_frame(profile, container, sample, None, layout, &mut scratch);
         count(&mut container.frames, Pushed::Taken, None, sample.is_some());
         let body = scratch[CHUNK_HEAD..].to_vec();
         self.scratch = scratch;
@@ -160,6 +161,14 @@ impl World {
             container.truth.pop_front();
         }
         container.truth.push_back(Truth { sequence: container.sequence, read, started_at, counters });
+    }
+
+    /// Takes the faults of stats streams back.
+    pub(crate) fn release_frames(&mut self) {
+        for container in self.containers.values_mut() {
+            container.stalled = false;
+            container.next_frames.clear();
+        }
     }
 
     /// One frame to everyone who watches, as a tick by hand does.
@@ -185,7 +194,10 @@ fn write_frame(
 ) {
     scratch.clear();
     scratch.resize(CHUNK_HEAD, 0);
-    frame::write(&FrameSource { profile, name: &container.spec.name, id: &container.id, sample, previous, layout }, scratch);
+    frame::write(
+        &FrameSource { profile, name: &container.spec.name, id: &container.id, sample, previous, layout },
+        scratch,
+    );
     scratch.push(b'\n');
 }
 
@@ -205,7 +217,9 @@ fn send(connection: &Connection, scratch: &mut Vec<u8>, fault: Option<FrameFault
             scratch.push(b'\n');
         }
         Some(FrameFault::Garbage) => replace(scratch, b"\x01\xfe this is no JSON {[\n"),
-        Some(FrameFault::OtherShape) => replace(scratch, b"{\"read\":17,\"cpu_stats\":[1,2,3],\"memory_stats\":\"much\"}\n"),
+        Some(FrameFault::OtherShape) => {
+            replace(scratch, b"{\"read\":17,\"cpu_stats\":[1,2,3],\"memory_stats\":\"much\"}\n")
+        }
         Some(FrameFault::EngineError) => {
             replace(scratch, b"{\"cause\":\"simulated\",\"message\":\"stats are not available\",\"response\":500}\n");
         }

@@ -45,6 +45,13 @@ impl World {
     }
 
     pub(crate) fn stop(&mut self, key: Key) -> Result<(), Refused> {
+        if self.container(key).state == State::Restarting {
+            let container = self.container_mut(key);
+            container.life += 1;
+            container.state = State::Exited;
+            self.tell(key, "stop", &[]);
+            return Ok(());
+        }
         if !self.container(key).state.is_live() {
             return Err(self.nothing_to_do(key, "not running"));
         }
@@ -102,12 +109,17 @@ impl World {
     pub(crate) fn rename(&mut self, key: Key, name: &str) -> Result<(), Refused> {
         let name = name.strip_prefix('/').unwrap_or(name);
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-        if name.len() < 2 || !name.chars().all(legal) {
-            return Err(Refused::new(400, format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")));
+        if name.len() < 2 || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(legal) {
+            return Err(Refused::new(
+                400,
+                format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"),
+            ));
         }
         if let Some(holder) = self.by_name.get(name) {
             let holder = &self.container(*holder).id;
-            return Err(self.conflict(format!("Conflict. The container name \"/{name}\" is already in use by container \"{holder}\".")));
+            return Err(self.conflict(format!(
+                "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\"."
+            )));
         }
         let old = std::mem::replace(&mut self.container_mut(key).spec.name, name.to_owned());
         self.by_name.remove(&old);
@@ -260,7 +272,9 @@ pub(crate) fn network_of(network: &crate::spec::Network) -> (&'static str, &'sta
 
 /// Id of a network of this name: the same on every host.
 pub(crate) fn network_id(name: &str) -> String {
-    let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let seed = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let mut rng = fastrand::Rng::with_seed(seed);
     (0..4).map(|_| format!("{:016x}", rng.u64(..))).collect()
 }

@@ -179,7 +179,10 @@ impl World {
         if let Some(holder) = self.by_name.get(&spec.name) {
             let holder = &self.container(*holder).id;
             let name = &spec.name;
-            return Err(Refused::new(409, format!("Conflict. The container name \"/{name}\" is already in use by container \"{holder}\".")));
+            return Err(Refused::new(
+                409,
+                format!("Conflict. The container name \"/{name}\" is already in use by container \"{holder}\"."),
+            ));
         }
         let key = self.next_key;
         self.next_key += 1;

@@ -135,6 +135,14 @@ impl World {
         });
     }
 
+    /// Takes the faults of events back; what was held is let go in its own order.
+    pub(crate) fn release_events(&mut self) {
+        let faults = std::mem::take(&mut self.event_faults);
+        for held in faults.held.into_iter().rev() {
+            self.deliver(held);
+        }
+    }
+
     /// Forgets who listened on this connection.
     pub(super) fn unwatch_events(&mut self, gone: &Arc<Connection>) {
         self.event_watchers.retain(|watcher| !Arc::ptr_eq(&watcher.connection, gone));

@@ -39,6 +39,8 @@ impl World {
 
     fn push_due(&mut self, after: Duration, key: Key, life: u64, action: Action) {
         self.scheduled += 1;
+        // Nothing repeats at once: a period of zero would never let go.
+        let after = after.max(Duration::from_millis(1));
         self.due.push(Due(Reverse((self.clock.elapsed() + after, self.scheduled)), key, life, action));
     }
 

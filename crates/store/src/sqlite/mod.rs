@@ -107,3 +107,5 @@ impl Store for SqliteStore {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -78,6 +78,12 @@ impl Pool {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn hold_every_turn(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let all = u32::try_from(self.config.connections).unwrap();
+        self.turns.clone().try_acquire_many_owned(all).unwrap()
+    }
+
     async fn connection(&self) -> Result<Connection, StoreError> {
         if let Some(connection) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Ok(connection);

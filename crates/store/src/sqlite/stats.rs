@@ -43,12 +43,12 @@ pub(super) fn latest(connection: &Connection, container: &ContainerKey) -> Resul
     Ok(rows.next()?.map(read_record).transpose()?.map(LatestStats::from))
 }
 
+pub(super) fn latest_all_sql() -> String {
+    format!("SELECT {} FROM {NEWEST} WHERE samples.received_at >= ?1 ORDER BY samples.timestamp", *RECORD)
+}
+
 pub(super) fn latest_all(connection: &Connection, since: Timestamp) -> Result<Vec<LatestStats>, QueryError> {
-    let sql = format!(
-        "SELECT {} FROM {NEWEST} WHERE samples.received_at >= ?1 ORDER BY samples.timestamp",
-        *RECORD
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
+    let mut statement = connection.prepare_cached(&latest_all_sql())?;
     let mut newest = BTreeMap::new();
     for record in statement.query_map([since.as_nanos()], read_record)? {
         let record = record?;

@@ -1,0 +1,120 @@
+//! Promises of the ledger.
+
+use std::time::Duration;
+
+use model::{HostName, HostStatus, LossReason};
+use proptest::prelude::*;
+
+use super::*;
+
+fn host(number: u64) -> Box<HostRecord> {
+    Box::new(HostRecord {
+        host: HostName::try_new("h").unwrap(),
+        url: String::new(),
+        status: HostStatus::Up,
+        last_error: None,
+        engine: None,
+        engine_version: None,
+        api_version: None,
+        os: None,
+        kernel: None,
+        cgroup_version: None,
+        cpus: None,
+        memory_bytes: Some(number),
+        response_ns: None,
+        containers: None,
+        containers_running: None,
+        observed_at: Timestamp::default(),
+    })
+}
+
+fn ledger(count: usize, books: &Arc<Books>) -> BatchLedger {
+    let policy = BatchPolicy::try_new(count, 1 << 30, Duration::from_secs(1)).unwrap();
+    BatchLedger::new(NodeName::try_new("n").unwrap(), 7, policy, books)
+}
+
+fn push(ledger: &BatchLedger, books: &Arc<Books>, number: u64) -> Option<Opened> {
+    let custody = books.receive(Stream::Hosts).parsed();
+    ledger.push(Chunk { rows: ChunkRows::Host(host(number)), custody }, Timestamp::default())
+}
+
+fn rows(batch: &Batch) -> Vec<u64> {
+    match &batch.rows {
+        Rows::Hosts(rows) => rows.iter().filter_map(|row| row.memory_bytes).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn a_batch_closes_at_its_count_and_the_next_sequence_follows_without_a_gap() {
+    let books = Books::new();
+    let ledger = ledger(3, &books);
+    for number in 0..7 {
+        push(&ledger, &books, number);
+    }
+    let first = ledger.take_closed().unwrap().batch;
+    let second = ledger.take_closed().unwrap().batch;
+    assert_eq!((first.id.to_string(), second.id.to_string()), ("n/7/hosts/0-2".into(), "n/7/hosts/3-5".into()));
+    assert_eq!((first.trigger, rows(&second)), (Trigger::Count, vec![3, 4, 5]));
+    assert!(ledger.take_closed().is_none(), "one row is still open");
+}
+
+#[test]
+fn a_timer_of_a_batch_that_is_closed_already_closes_nothing() {
+    let books = Books::new();
+    let ledger = ledger(2, &books);
+    let opened = push(&ledger, &books, 0).unwrap();
+    push(&ledger, &books, 1);
+    push(&ledger, &books, 2);
+    ledger.close_if_open(opened);
+    assert_eq!(ledger.take_closed().unwrap().batch.trigger, Trigger::Count);
+    assert!(ledger.take_closed().is_none());
+}
+
+#[test]
+fn a_restarted_batcher_finds_the_open_batches() {
+    let books = Books::new();
+    let ledger = ledger(10, &books);
+    let opened = push(&ledger, &books, 0).unwrap();
+    assert_eq!(ledger.open(), [opened]);
+    ledger.close_if_open(opened);
+    assert_eq!(ledger.take_closed().unwrap().batch.trigger, Trigger::Age);
+}
+
+#[test]
+fn rows_of_an_abandoned_ledger_are_counted_as_lost() {
+    let books = Books::new();
+    let abandoned = ledger(10, &books);
+    push(&abandoned, &books, 0);
+    drop(abandoned);
+    assert_eq!(books.of(Stream::Hosts).dropped_after_parsing, [(LossReason::Shutdown, 1)]);
+}
+
+proptest! {
+    #[test]
+    fn every_row_is_in_exactly_one_batch_in_order(count in 1usize..9, total in 0u64..60, flush_every in 1u64..20) {
+        let books = Books::new();
+        let ledger = ledger(count, &books);
+        for number in 0..total {
+            push(&ledger, &books, number);
+            if number % flush_every == 0 {
+                ledger.close_all(Trigger::Drain);
+            }
+        }
+        ledger.close_all(Trigger::Drain);
+        let (mut seen, mut next) = (Vec::new(), 0);
+        while let Some(append) = ledger.take_closed() {
+            let batch = append.batch;
+            prop_assert!(batch.rows.len() <= count);
+            prop_assert_eq!(batch.id.first, next);
+            prop_assert_eq!(batch.id.last - batch.id.first + 1, batch.rows.len() as u64);
+            prop_assert_eq!(append.custody.count(), batch.rows.len() as u64);
+            next = batch.id.last + 1;
+            seen.extend(rows(&batch));
+            append.custody.journaled();
+        }
+        prop_assert_eq!(seen, (0..total).collect::<Vec<_>>());
+        prop_assert!(books.of(Stream::Hosts).is_settled());
+        prop_assert_eq!(books.of(Stream::Hosts).journaled, total);
+    }
+}

@@ -1,0 +1,10 @@
+//! What a client of a simulated engine sees, byte by byte, and through a real client.
+
+mod api;
+mod bollard;
+mod client;
+mod daemon;
+mod events;
+mod faults;
+mod load;
+mod stats;

@@ -1,0 +1,125 @@
+//! What can go wrong, and what that means for a delivery.
+
+use pipeline::ports::{DeliverError, FailureClass};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// A failure of the Kafka sink.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KafkaFailure {
+    #[error("kafka setting `{key}`: {reason}")]
+    Setting { key: String, reason: String },
+    #[error("kafka client: {0}")]
+    Client(String),
+    #[error("kafka brokers {brokers}: {reason}")]
+    Brokers { brokers: String, class: FailureClass, reason: String },
+    #[error("kafka topics missing: {0}; make them, or set create_topics = true")]
+    MissingTopics(String),
+    #[error("kafka topic {topic}: {reason}")]
+    Topic { topic: String, class: FailureClass, reason: String },
+    #[error("kafka: {failed} of {sent} records failed: {code}")]
+    Records { failed: usize, sent: usize, code: RDKafkaErrorCode },
+    #[error("kafka: nothing acknowledged for {waited_s} s, {in_flight} records under way{reason}")]
+    Waiting { class: FailureClass, waited_s: u64, in_flight: usize, reason: String },
+    #[error("the kafka producer failed for good and is made anew: {0}")]
+    Fatal(String),
+    #[error("the kafka producer is not running")]
+    NoProducer,
+    #[error("a record cannot be written as JSON: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+impl KafkaFailure {
+    pub(super) fn class(&self) -> FailureClass {
+        match self {
+            Self::Setting { .. } | Self::Client(_) | Self::MissingTopics(_) => FailureClass::Config,
+            Self::Brokers { class, .. } | Self::Topic { class, .. } | Self::Waiting { class, .. } => *class,
+            Self::Records { code, .. } => classify(*code),
+            // `prepare` makes it anew.
+            Self::Fatal(_) | Self::NoProducer => FailureClass::Schema,
+            Self::Encode(_) => FailureClass::Poison,
+        }
+    }
+}
+
+impl From<KafkaError> for KafkaFailure {
+    fn from(error: KafkaError) -> Self {
+        match error {
+            // The value stays out: it may be a secret.
+            KafkaError::ClientConfig(_, reason, key, _) => Self::Setting { key, reason },
+            KafkaError::ClientCreation(reason) => Self::Client(reason),
+            other => {
+                let class = other.rdkafka_error_code().map_or(FailureClass::Retry, classify);
+                Self::Brokers { brokers: String::new(), class, reason: other.to_string() }
+            }
+        }
+    }
+}
+
+impl From<KafkaFailure> for DeliverError {
+    fn from(failure: KafkaFailure) -> Self {
+        Self::new(failure.class(), failure.to_string())
+    }
+}
+
+/// What a code of librdkafka or of a broker means.
+pub(super) fn classify(code: RDKafkaErrorCode) -> FailureClass {
+    use RDKafkaErrorCode as C;
+    match code {
+        C::MessageSizeTooLarge | C::InvalidMessageSize => FailureClass::Split,
+        C::InvalidMessage | C::InvalidRecord | C::InvalidTimestamp | C::BadMessage => FailureClass::Poison,
+        C::TopicAuthorizationFailed
+        | C::ClusterAuthorizationFailed
+        | C::TransactionalIdAuthorizationFailed
+        | C::SaslAuthenticationFailed
+        | C::UnsupportedSASLMechanism
+        | C::IllegalSASLState
+        | C::Authentication
+        | C::SSL
+        | C::InvalidArgument
+        | C::InvalidConfig
+        | C::InvalidPartitions
+        | C::InvalidReplicationFactor
+        | C::InvalidTopic
+        | C::PolicyViolation
+        | C::UnsupportedVersion
+        | C::UnsupportedCompressionType
+        | C::SecurityDisabled => FailureClass::Config,
+        C::UnknownTopicOrPartition | C::UnknownTopic | C::UnknownPartition | C::UnknownTopicId => FailureClass::Schema,
+        C::Fatal => FailureClass::Schema,
+        C::ThrottlingQuotaExceeded | C::KafkaStorageError => FailureClass::RetrySlow,
+        _ => FailureClass::Retry,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_classed_by_what_can_be_done_about_them() {
+        use RDKafkaErrorCode as C;
+        for code in [C::QueueFull, C::MessageTimedOut, C::BrokerTransportFailure, C::AllBrokersDown, C::PurgeQueue] {
+            assert_eq!(classify(code), FailureClass::Retry, "{code}");
+        }
+        for code in [C::NotEnoughReplicas, C::NotLeaderForPartition, C::RequestTimedOut, C::OutOfOrderSequenceNumber] {
+            assert_eq!(classify(code), FailureClass::Retry, "{code}");
+        }
+        for code in [C::InvalidMessage, C::InvalidRecord, C::InvalidTimestamp] {
+            assert_eq!(classify(code), FailureClass::Poison, "{code}");
+        }
+        for code in [C::TopicAuthorizationFailed, C::ClusterAuthorizationFailed, C::Authentication, C::SSL] {
+            assert_eq!(classify(code), FailureClass::Config, "{code}");
+        }
+        assert_eq!(classify(C::MessageSizeTooLarge), FailureClass::Split);
+        assert_eq!(classify(C::UnknownTopicOrPartition), FailureClass::Schema);
+    }
+
+    #[test]
+    fn the_value_of_a_refused_setting_is_not_told() {
+        let mut client = rdkafka::ClientConfig::new();
+        client.set("sasl.passwort", "hunter2");
+        let error = client.create_native_config().err().unwrap();
+        let text = KafkaFailure::from(error).to_string();
+        assert!(text.contains("sasl.passwort") && !text.contains("hunter2"), "{text}");
+    }
+}

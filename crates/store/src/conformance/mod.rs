@@ -1,0 +1,84 @@
+//! What every store promises. `conformance!(make)` makes a test of each promise; `make` is an async function
+//! that returns a [`Subject`]: an empty database, its store, and the sink that fills it.
+
+pub(crate) mod containers;
+pub(crate) mod events;
+mod fixtures;
+pub(crate) mod stats;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use model::{Batch, BatchId, NodeName, Rows, Timestamp, Trigger};
+use pipeline::ports::{Deliver, Range};
+
+use crate::Store;
+
+/// A store under test.
+pub(crate) struct Subject {
+    pub store: Arc<dyn Store>,
+    sink: Box<dyn Deliver>,
+    sequence: u64,
+    /// What must live as long as the database: its folder, its server.
+    _ground: Box<dyn Any + Send>,
+}
+
+impl Subject {
+    pub fn new(store: Arc<dyn Store>, sink: Box<dyn Deliver>, ground: impl Any + Send) -> Self {
+        Self { store, sink, sequence: 1, _ground: Box::new(ground) }
+    }
+
+    pub async fn stored(&mut self, rows: Rows) {
+        let (first, count) = (self.sequence, rows.len() as u64);
+        self.sequence += count;
+        let id = BatchId {
+            node: NodeName::try_new("node").unwrap(),
+            epoch: 1,
+            stream: rows.stream(),
+            first,
+            last: first + count - 1,
+        };
+        let batch = Batch { id, trigger: Trigger::Count, bytes: 1, opened_at: Timestamp::default(), rows };
+        self.sink.deliver(&Range { first, end: first + 1, batches: vec![batch] }).await.unwrap();
+    }
+}
+
+macro_rules! conformance {
+    ($make:path) => {
+        $crate::conformance::conformance!($make, containers:
+            a_container_comes_back_as_it_was_stored,
+            containers_are_paged_by_name_without_repetition_or_gap,
+            a_filter_takes_what_it_names_and_nothing_else,
+            removed_containers_are_listed_only_when_asked_for,
+            a_container_is_found_by_id_prefix_and_name,
+            an_ambiguous_name_tells_its_candidates_and_the_host_decides,
+            a_name_that_was_given_again_means_the_container_that_is_there,
+            what_a_person_types_is_never_read_as_sql,
+            a_cursor_of_another_list_is_refused,
+        );
+        $crate::conformance::conformance!($make, events:
+            an_event_comes_back_as_it_was_stored,
+            events_are_paged_from_the_newest_without_repetition_or_gap,
+            events_are_filtered_by_what_they_are_and_when,
+        );
+        $crate::conformance::conformance!($make, stats:
+            the_latest_sample_is_the_newest_with_its_rates,
+            a_container_without_samples_has_no_latest,
+            the_latest_of_all_has_each_container_once_and_leaves_out_the_stale,
+            a_short_history_is_the_samples_themselves,
+            what_is_not_known_stays_null_and_a_gap_stays_a_gap,
+            a_long_history_has_mean_lowest_and_highest_and_sums_of_deltas,
+            more_samples_than_points_make_longer_steps,
+            a_history_spans_restarts_and_ends_before_its_end,
+            totals_sum_what_is_known_and_count_a_shared_network_once,
+            hosts_come_back_as_they_were_stored,
+        );
+    };
+    ($make:path, $room:ident: $($promise:ident,)*) => {$(
+        #[tokio::test]
+        async fn $promise() {
+            $crate::conformance::$room::$promise($make().await).await;
+        }
+    )*};
+}
+pub(crate) use conformance;

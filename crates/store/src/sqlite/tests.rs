@@ -1,0 +1,135 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pipeline::ports::Deliver;
+use sinks::sqlite::{SqliteConfig, SqliteSink};
+
+use super::*;
+use crate::conformance::{Subject, conformance};
+use crate::{ErrorClass, Page};
+
+async fn subject() -> Subject {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dockstream.db");
+    let mut sink = SqliteSink::new(SqliteConfig::new(&path));
+    sink.prepare().await.unwrap();
+    Subject::new(Arc::new(SqliteStore::open(path)), Box::new(sink), folder)
+}
+
+conformance!(subject);
+
+fn slow_query(connection: &rusqlite::Connection) -> Result<i64, pool::QueryError> {
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    Ok(connection.query_row(endless, [], |row| row.get(0))?)
+}
+
+fn store(path: &Path, connections: usize, limit: Duration) -> SqliteStore {
+    SqliteStore::new(SqliteStoreConfig { connections, time_limit: limit, ..SqliteStoreConfig::new(path) })
+}
+
+#[tokio::test]
+async fn a_store_opened_before_its_file_exists_works_once_the_sink_has_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dockstream.db");
+    let store = SqliteStore::open(&path);
+    let unavailable = StoreError::Unavailable("nothing has been stored yet".into());
+    assert_eq!(store.hosts().await, Err(unavailable.clone()));
+    assert_eq!(unavailable.class(), ErrorClass::Unavailable);
+    assert!(!path.exists(), "a reader makes no files");
+    // As it is between the making of the file and the making of the tables.
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(store.hosts().await, Err(unavailable));
+    sinks::sqlite::migrate(&path).unwrap();
+    assert_eq!(store.hosts().await, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_unavailable_and_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dockstream.db");
+    std::fs::write(&path, "no database ".repeat(100)).unwrap();
+    let error = SqliteStore::open(&path).hosts().await.unwrap_err();
+    assert_eq!(error.to_string(), "the store is not available: file is not a database");
+}
+
+#[tokio::test]
+async fn a_query_that_takes_too_long_is_stopped_and_its_connection_serves_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dockstream.db");
+    sinks::sqlite::migrate(&path).unwrap();
+    let limit = Duration::from_millis(100);
+    let store = store(&path, 1, limit);
+    let start = Instant::now();
+    let error = store.pool.run(slow_query).await.unwrap_err();
+    assert_eq!(error, StoreError::Timeout(limit));
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert_eq!(store.hosts().await, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn a_query_whose_caller_is_gone_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dockstream.db");
+    sinks::sqlite::migrate(&path).unwrap();
+    let store = store(&path, 1, Duration::from_secs(20));
+    {
+        let query = store.pool.run(slow_query);
+        tokio::pin!(query);
+        assert!(tokio::time::timeout(Duration::from_millis(100), &mut query).await.is_err());
+    }
+    // The only turn comes back long before the time limit would have freed it.
+    let start = Instant::now();
+    assert_eq!(store.hosts().await, Ok(vec![]));
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn more_queries_than_connections_wait_their_turn_and_are_told_when_it_does_not_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dockstream.db");
+    sinks::sqlite::migrate(&path).unwrap();
+    let store = store(&path, 1, Duration::from_millis(300));
+    let ten = futures(10, || store.hosts()).await;
+    assert!(ten.iter().all(Result::is_ok), "{ten:?}");
+    let _held = store.pool.hold_every_turn();
+    assert_eq!(store.hosts().await, Err(StoreError::Busy));
+}
+
+async fn futures<T, F: Future<Output = T>>(count: usize, make: impl Fn() -> F) -> Vec<T> {
+    let mut running: Vec<_> = (0..count).map(|_| Box::pin(make())).collect();
+    let mut done = Vec::new();
+    for future in &mut running {
+        done.push(future.await);
+    }
+    done
+}
+
+#[tokio::test]
+async fn reading_goes_on_while_the_sink_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dockstream.db");
+    sinks::sqlite::migrate(&path).unwrap();
+    let store = SqliteStore::open(&path);
+    let mut writer = rusqlite::Connection::open(&path).unwrap();
+    let writing = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    let page = Page::default();
+    assert_eq!(store.events(&EventFilter::default(), &page).await.unwrap().data, []);
+    writing.commit().unwrap();
+}
+
+#[tokio::test]
+async fn the_newest_samples_are_found_by_search_and_not_by_scanning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dockstream.db");
+    sinks::sqlite::migrate(&path).unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    for query in [
+        stats::latest_all_sql().replace("?1", "0"),
+        "SELECT * FROM container_stats WHERE host = 'a' AND container_id = 'b' AND timestamp > 5".to_owned(),
+    ] {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+        let steps: Vec<String> = statement.query_map([], |row| row.get(3)).unwrap().collect::<Result<_, _>>().unwrap();
+        assert!(!steps.iter().any(|step| step.starts_with("SCAN samples")), "{steps:#?}");
+    }
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Installs what is missing, and says what before it does: `scripts/deps.sh GROUP...`
+#
+#   build    a C compiler and make, for SQLite and librdkafka
+#   test     the servers the tests run: a Docker engine, Apache Kafka, the ClickHouse engine
+#   check    the tools of `make check`
+#
+# A second run finds everything and does nothing. Downloads are kept in .cache/ and in the caches of apt, pip, Maven, cargo.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+CARGO_DENY=0.20.2
+TYPOS=1.52.0
+MAVEN_COPY=org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
+
+say() { echo "deps: $*"; }
+fail() { echo "deps: $*" >&2; exit 1; }
+has() { command -v "$1" > /dev/null; }
+
+# Runs a command as root; where that is not possible, says which command a person has to run.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif has sudo; then
+        sudo "$@"
+    else
+        fail "this needs root: $*"
+    fi
+}
+
+# packages NAME... installs Debian packages.
+packages() {
+    [ $# -gt 0 ] || return 0
+    has apt-get || fail "install these by hand, in this system's way: $*"
+    say "installing Debian packages: $*"
+    # A source of the machine that does not answer is no reason to stop: what is missing shows at the next step.
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update > .cache/apt.log 2>&1 || true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >> .cache/apt.log 2>&1 ||
+        { tail -n 20 .cache/apt.log >&2; fail "apt-get could not install them; all it said is in .cache/apt.log"; }
+}
+
+build() {
+    local missing=()
+    has cc || missing+=(gcc libc6-dev)
+    has c++ || missing+=(g++)
+    has make || missing+=(make)
+    packages "${missing[@]}"
+    has cargo || fail "Rust is missing: https://rustup.rs"
+}
+
+static_busybox() { has busybox && ! ldd "$(command -v busybox)" > /dev/null 2>&1; }
+
+server_packages() {
+    local missing=()
+    has dockerd || missing+=(docker.io)
+    static_busybox || missing+=(busybox-static)
+    has setpriv || missing+=(util-linux)
+    has java || missing+=(default-jre-headless)
+    has mvn || missing+=(maven)
+    has python3 || missing+=(python3)
+    { has python3 && python3 -c 'import ensurepip, venv' 2> /dev/null; } || missing+=(python3-venv)
+    packages "${missing[@]}"
+    has docker || packages docker-cli # Debian 13 has the command line apart from the engine
+}
+
+clickhouse() {
+    local wanted=tests/servers/requirements.txt
+    cmp -s "$wanted" .cache/venv/requirements.txt && return
+    say "installing the ClickHouse engine (PyPI chdb, 0.9 GB on disk) into .cache/venv"
+    rm -rf .cache/venv
+    python3 -m venv .cache/venv
+    .cache/venv/bin/pip install --quiet --disable-pip-version-check --requirement "$wanted"
+    cp "$wanted" .cache/venv/requirements.txt
+}
+
+kafka() {
+    local wanted=tests/servers/kafka/pom.xml cache=.cache/kafka
+    if ! cmp -s "$wanted" "$cache/pom.xml"; then
+        say "installing Apache Kafka (Maven Central, 45 MB) into $cache"
+        rm -rf "$cache"
+        mvn --batch-mode --quiet -Dstyle.color=never --file "$wanted" "$MAVEN_COPY" -DincludeScope=runtime -DoutputDirectory="$PWD/$cache/libs"
+        say "formatting Kafka's storage in $cache/storage"
+        tests/servers/kafka.py --dir "$cache/format" --keep --format-only > "$cache/format.log" 2>&1
+        mv "$cache/format/data" "$cache/storage"
+        rm -rf "$cache/format"
+        cp "$wanted" "$cache/pom.xml"
+    fi
+    # A class archive halves the broker's start. Java ignores one that another Java wrote, so it follows the Java in use.
+    if [ ! "$cache/classes.jsa" -nt "$(readlink -f "$(command -v java)")" ]; then
+        say "recording Kafka's classes in $cache/classes.jsa"
+        rm -f "$cache/classes.jsa"
+        echo stop | tests/servers/kafka.py --archive-classes > "$cache/archive.log"
+        [ -f "$cache/classes.jsa" ] || fail "no class archive: see $cache/archive.log"
+        touch "$cache/classes.jsa"
+    fi
+}
+
+check() {
+    local component
+    for component in clippy rustfmt; do
+        cargo "${component/rustfmt/fmt}" --version > /dev/null 2>&1 && continue
+        has rustup || fail "cargo $component is missing"
+        say "installing the Rust component $component"
+        rustup component add "$component"
+    done
+    if [ "$(.cache/tools/bin/typos --version 2> /dev/null)" != "typos-cli $TYPOS" ]; then
+        say "installing typos $TYPOS (PyPI) into .cache/tools"
+        python3 -m venv .cache/tools
+        .cache/tools/bin/pip install --quiet --disable-pip-version-check "typos==$TYPOS"
+    fi
+    if [ "$(.cache/tools/bin/cargo-deny --version 2> /dev/null)" != "cargo-deny $CARGO_DENY" ]; then
+        say "building cargo-deny $CARGO_DENY (crates.io) into .cache/tools: this takes some minutes"
+        # It runs for seconds and is built once: most of the optimiser's time would be lost.
+        CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+            cargo install --quiet --locked --root .cache/tools --version "$CARGO_DENY" cargo-deny
+    fi
+}
+
+mkdir -p .cache
+exec 9> .cache/lock
+flock 9
+for group in "$@"; do
+    case $group in
+        build) build ;;
+        test) server_packages; clickhouse; kafka ;;
+        check) check ;;
+        *) fail "no group $group: build, test or check" ;;
+    esac
+done

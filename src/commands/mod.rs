@@ -1,0 +1,34 @@
+//! What the commands do. Each answers with the way in which the process ends.
+
+mod check;
+mod demo;
+mod greeting;
+mod parts;
+mod run;
+
+use std::fmt::Display;
+
+use crate::cli::Exit;
+use crate::config::ConfigError;
+
+pub use check::check;
+pub use demo::demo;
+pub use parts::{StartError, engines, sinks};
+pub use run::run;
+
+/// Prints what was asked for.
+pub fn show(text: Result<String, ConfigError>) -> Exit {
+    match text {
+        Ok(text) => {
+            print!("{text}");
+            Exit::Ended
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Says why nothing is started.
+pub fn refuse(error: &impl Display) -> Exit {
+    eprintln!("{error}");
+    Exit::Config
+}

@@ -1,0 +1,131 @@
+//! `dockstream run`: collect, deliver and serve until told to end.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actor_runtime::{DrainReport, install_panic_hook};
+use api::ApiConfig;
+use model::Timestamp;
+use pipeline::faults::Faults;
+use store::SqliteStore;
+
+use super::greeting::{print_first_look, print_places};
+use super::parts::{StartError, engines, sinks};
+use super::refuse;
+use crate::cli::Exit;
+use crate::config::{Config, Loaded};
+use crate::data_folder::DataFolder;
+use crate::shutdown::EndSignals;
+use crate::telemetry::{self, Telemetry};
+use crate::topology::{Parts, Serving, Topology};
+
+/// The last traces and metrics have this long to leave.
+const TELEMETRY_END: Duration = Duration::from_secs(2);
+
+/// Runs until a signal or the end of supervision.
+pub fn run(loaded: &Loaded) -> Exit {
+    let config = &loaded.config;
+    let telemetry = match telemetry::init(&config.telemetry, &config.node) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return refuse(&error),
+    };
+    install_panic_hook();
+    actix_rt::System::new().block_on(live(config, telemetry))
+}
+
+async fn live(config: &Config, mut telemetry: Telemetry) -> Exit {
+    let exit = match start(config) {
+        Ok(started) => {
+            if let Err(error) = telemetry.export_metrics(started.topology.view().fresh_metrics().registry().clone()) {
+                tracing::error!(%error, "metrics are not exported");
+            }
+            watch(config, started).await
+        }
+        Err(error) => refuse(&error),
+    };
+    telemetry.shutdown(TELEMETRY_END);
+    exit
+}
+
+struct Started {
+    topology: Topology,
+    signals: EndSignals,
+    _folder: DataFolder,
+}
+
+fn start(config: &Config) -> Result<Started, StartError> {
+    let signals = EndSignals::listen()?;
+    let folder = DataFolder::open(&config.data_dir)?;
+    raise_open_files();
+    let path = config.sqlite_path();
+    if config.sinks.sqlite.enabled {
+        let migrated = ::sinks::sqlite::migrate(&path);
+        migrated.map_err(|error| StartError::Store { path: path.display().to_string(), error })?;
+    }
+    let serving = match config.api.enabled {
+        true => {
+            let bound = api::bind(ApiConfig { listen: config.api.listen, ..ApiConfig::default() })?;
+            let about = api::About { node: config.node.clone(), started_at: Timestamp::from(SystemTime::now()) };
+            Some(Serving { bound: Arc::new(bound), store: Arc::new(SqliteStore::open(path)), about })
+        }
+        false => None,
+    };
+    let listen = serving.as_ref().map(|serving| serving.bound.address());
+    let parts = Parts { engines: engines(config)?, sinks: sinks(config), serving, faults: Faults::NONE };
+    let topology = Topology::start(config, parts)?;
+    print_places(config, listen);
+    Ok(Started { topology, signals, _folder: folder })
+}
+
+/// Waits for the end, and brings it about in order.
+async fn watch(config: &Config, started: Started) -> Exit {
+    let Started { mut topology, mut signals, _folder } = started;
+    let view = topology.view().clone();
+    let metrics_view = view.clone();
+    let interval = config.telemetry.otlp_interval / 2;
+    let mut first_look = std::pin::pin!(async move {
+        print_first_look(view).await;
+        // What is counted elsewhere is brought into the registry, which is exported from another thread.
+        loop {
+            tokio::time::sleep(interval).await;
+            metrics_view.fresh_metrics();
+        }
+    });
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        exit = topology.ended() => {
+            tracing::error!(%exit, "supervision gives up");
+            topology.kill().await;
+            return Exit::Escalated;
+        }
+        never = &mut first_look => never,
+    };
+    tracing::info!(signal, grace_ms = config.shutdown.grace.as_millis(), "draining");
+    println!("draining (at most {}); a second signal ends at once", humantime::format_duration(config.shutdown.grace));
+    let mut drain = std::pin::pin!(topology.drain(config.shutdown.grace));
+    tokio::select! {
+        report = &mut drain => ended(&report),
+        signal = signals.next() => {
+            tracing::warn!(signal, "ended at once; what was not delivered is lost");
+            Exit::DrainIncomplete
+        }
+    }
+}
+
+fn ended(report: &DrainReport) -> Exit {
+    if report.cut_short.is_empty() {
+        tracing::info!("drained");
+        Exit::Ended
+    } else {
+        tracing::error!(still_running = ?report.cut_short, "drain incomplete: not everything was delivered in time");
+        Exit::DrainIncomplete
+    }
+}
+
+/// Each stats stream is a connection: takes all the system allows.
+fn raise_open_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit on open files"),
+    }
+}

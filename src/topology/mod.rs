@@ -1,0 +1,343 @@
+//! Joins the parts. The only place that knows all of them.
+//!
+//! ```text
+//! root            rest_for_one
+//! ├ delivery      one_for_one    Sink[i], Journal, Batcher
+//! ├ parsing       one_for_one    Parser[0..n], each on a thread of its own
+//! ├ hosts         one_for_one    a group per Docker host
+//! │  └ host       rest_for_one   HostConnection, streams, Inventory, EventMonitor, StreamSet
+//! └ serving       one_for_one    API server
+//! ```
+//!
+//! Children are started downstream first and ended upstream first. Waits point downstream only.
+
+mod epoch;
+mod hosts;
+mod sinks;
+mod view;
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix_rt::{Arbiter, ArbiterHandle};
+use actor_runtime::{
+    Backoff, ChildSpec, DrainReport, Exit, GroupSpec, Intensity, InvalidPolicy, Mailbox, Outlet, Placement, RestartPolicy, Root, Shutdown, Strategy,
+    Tree, mailbox,
+};
+use ::journal::{Limits, MemoryJournal};
+use model::{InvalidId, Stream};
+use pipeline::batcher::{BatchLedger, BatchPolicy, Batcher, BatcherDeps, InvalidBatchPolicy};
+use pipeline::books::{Books, StreamBooks};
+use pipeline::faults::Faults;
+use pipeline::host_connection::HostBoard;
+use pipeline::journal::{JournalDeps, JournalWriter};
+use pipeline::messages::{Append, Chunk};
+use pipeline::metrics::{MetricError, Metrics};
+use pipeline::parser::{EventPolicy, Parser, ParserDeps};
+use pipeline::ports::{EngineApi, Journal, SinkBooks};
+use pipeline::router::Router;
+use pipeline::sink::{Sink, SinkDeps};
+
+use crate::config::Config;
+use hosts::HostParts;
+pub use sinks::SinkPlan;
+pub use view::View;
+
+/// Rows on their way from parsers to the batcher, at most: about 6 MiB of samples.
+const BATCHER_ROWS: u32 = 8192;
+
+/// Batches on their way to the journal, at most: 8 × `batch.bytes`.
+const JOURNAL_BATCHES: u32 = 8;
+
+/// Bytes of frames on their way to one parser, at most.
+const PARSER_BYTES: u32 = 4 << 20;
+
+/// A stage with work and no progress for so long is restarted.
+const STALL: Duration = Duration::from_secs(30);
+
+/// The parts that are not made here.
+pub struct Parts {
+    /// The engines to watch.
+    pub engines: Vec<Arc<dyn EngineApi>>,
+    /// Where records go.
+    pub sinks: Vec<SinkPlan>,
+    /// The API's socket, and what it reads; `None` where nothing is served.
+    pub serving: Option<Serving>,
+    /// Armed faults: none, outside of tests.
+    pub faults: Faults,
+}
+
+/// What the API server needs.
+pub struct Serving {
+    /// Its socket.
+    pub bound: Arc<api::Bound>,
+    /// What it reads.
+    pub store: Arc<dyn store::Store>,
+    /// Which process answers.
+    pub about: api::About,
+}
+
+/// Why the topology cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum TopologyError {
+    /// The node has no usable name.
+    #[error(transparent)]
+    Name(#[from] InvalidId),
+    /// The epoch cannot be kept.
+    #[error("cannot raise the epoch in {folder}: {error}")]
+    Epoch {
+        /// The data folder.
+        folder: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Metrics clash.
+    #[error(transparent)]
+    Metrics(#[from] MetricError),
+    /// A policy is impossible.
+    #[error(transparent)]
+    Policy(#[from] InvalidPolicy),
+    /// The batch policy is impossible.
+    #[error(transparent)]
+    Batch(#[from] InvalidBatchPolicy),
+}
+
+/// The running pipeline.
+pub struct Topology {
+    root: Root,
+    view: View,
+    books: Arc<Books>,
+    journal: Arc<dyn Journal>,
+    arbiters: Vec<Arbiter>,
+}
+
+impl Topology {
+    /// Starts everything on the current actix system.
+    pub fn start(config: &Config, parts: Parts) -> Result<Self, TopologyError> {
+        let books = Books::new();
+        let metrics = Metrics::new(books.clone())?;
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(Limits { bytes: config.journal.memory_bytes.as_usize() }));
+        let batch = &config.batch;
+        let policy = BatchPolicy::try_new(batch.count.get(), batch.bytes.as_usize(), batch.age)?;
+        let epoch = raise_epoch(&config.data_dir)?;
+        let ledger = BatchLedger::new(config.node.clone(), epoch, policy, &books);
+        let mut threads = Threads::default();
+        let shared = Shared {
+            books: books.clone(),
+            metrics: metrics.clone(),
+            journal: journal.clone(),
+            faults: parts.faults,
+            retry: Backoff::try_new(config.retry.min, config.retry.max, 0.5)?,
+            wiring: Wiring::default(),
+        };
+        let board = HostBoard::default();
+        let healths: Vec<_> = parts.sinks.iter().map(|plan| (plan.name.clone(), plan.health.clone())).collect();
+        let delivery = delivery(&shared, ledger, parts.sinks, &mut threads)?;
+        let parsing = parsing(&shared, config, &mut threads)?;
+        let hosts = hosts::group(&shared, &HostParts::new(config, board.clone(), parts.engines))?;
+        // The view needs the tree, and the API server, a part of the tree, needs the view.
+        let tree_slot: Arc<std::sync::OnceLock<Tree>> = Arc::default();
+        let view = View::new(tree_slot.clone(), metrics, journal.clone(), books.clone(), board, healths);
+        let serving = serving(parts.serving, &view, &mut threads)?;
+        let mut groups = Some([Some(delivery), Some(parsing), Some(hosts), serving]);
+        let root = GroupSpec::new("dockstream", Strategy::RestForOne, Intensity::try_new(3, MINUTE)?, Backoff::NONE, move |_| {
+            // The root never restarts itself: it gives up.
+            groups.take().into_iter().flatten().flatten().map(ChildSpec::group).collect()
+        })
+        .drain_before_escalation(config.shutdown.grace);
+        let root = Root::start(root);
+        tree_slot.set(root.tree()).ok();
+        Ok(Self { root, view, books, journal, arbiters: threads.arbiters })
+    }
+
+    /// What there is to see of it.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The books of one stream.
+    pub fn books(&self, stream: Stream) -> StreamBooks {
+        self.books.of(stream)
+    }
+
+    /// The books of every sink.
+    pub fn sink_books(&self) -> Vec<SinkBooks> {
+        self.journal.books()
+    }
+
+    /// Waits until supervision gives up; how it ended.
+    pub async fn ended(&mut self) -> Exit {
+        self.root.ended().await
+    }
+
+    /// Drains source to sink within `grace`, then joins every thread.
+    pub async fn drain(self, grace: Duration) -> DrainReport {
+        let report = self.root.drain(grace).await;
+        join(self.arbiters);
+        report
+    }
+
+    /// Ends everything now, and joins every thread.
+    pub async fn kill(self) -> DrainReport {
+        let report = self.root.kill().await;
+        join(self.arbiters);
+        report
+    }
+}
+
+fn join(arbiters: Vec<Arbiter>) {
+    for arbiter in arbiters {
+        arbiter.stop();
+        if arbiter.join().is_err() {
+            tracing::error!("a thread of the pipeline panicked outside of its actors");
+        }
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What every part of the tree may need.
+#[derive(Clone)]
+struct Shared {
+    books: Arc<Books>,
+    metrics: Arc<Metrics>,
+    journal: Arc<dyn Journal>,
+    faults: Faults,
+    retry: Backoff,
+    wiring: Wiring,
+}
+
+/// The addresses of a group, for the groups started after it. Written when a group is built, and built
+/// anew when the group restarts: the later groups restart with it.
+#[derive(Clone, Default)]
+struct Wiring {
+    batcher: Slot<Outlet<Chunk>>,
+    router: Slot<Router>,
+}
+
+#[derive(Clone)]
+struct Slot<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T: Clone> Slot<T> {
+    fn set(&self, value: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+    }
+
+    fn get(&self) -> T {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().expect("groups are built downstream first")
+    }
+}
+
+/// Threads of the pipeline; joined at the end.
+#[derive(Default)]
+struct Threads {
+    arbiters: Vec<Arbiter>,
+}
+
+impl Threads {
+    fn spawn(&mut self) -> ArbiterHandle {
+        let arbiter = Arbiter::new();
+        let handle = arbiter.handle();
+        self.arbiters.push(arbiter);
+        handle
+    }
+}
+
+fn raise_epoch(folder: &Path) -> Result<u64, TopologyError> {
+    epoch::raise(folder).map_err(|error| TopologyError::Epoch { folder: folder.display().to_string(), error })
+}
+
+/// Sinks first: they end last, when the journal is closed and they have had everything.
+fn delivery(shared: &Shared, ledger: BatchLedger, plans: Vec<SinkPlan>, threads: &mut Threads) -> Result<GroupSpec, TopologyError> {
+    let batching = threads.spawn();
+    let plans: Vec<(SinkPlan, ArbiterHandle)> = plans.into_iter().map(|plan| (plan, threads.spawn())).collect();
+    let shared = shared.clone();
+    Ok(GroupSpec::new("delivery", Strategy::OneForOne, Intensity::try_new(5, MINUTE)?, shared.retry, move |_| {
+        let mut children: Vec<ChildSpec> = plans.iter().map(|(plan, thread)| sink(&shared, plan, thread)).collect();
+        let (journal_mailbox, journal_inbox) = mailbox::<JournalWriter>(JOURNAL_BATCHES);
+        let (batcher_mailbox, batcher_inbox): (Mailbox<Batcher>, _) = mailbox(BATCHER_ROWS);
+        shared.wiring.batcher.set(batcher_mailbox.outlet());
+        let deps = JournalDeps {
+            journal: shared.journal.clone(),
+            backoff: shared.retry,
+            metrics: shared.metrics.clone(),
+            faults: shared.faults.clone(),
+        };
+        let journal = ChildSpec::actor("journal", journal_inbox, move |cell| JournalWriter::new(cell, deps));
+        let outlet: Outlet<Append> = journal_mailbox.outlet();
+        let deps = BatcherDeps { ledger: ledger.clone(), journal: outlet, faults: shared.faults.clone() };
+        let batcher = ChildSpec::actor("batcher", batcher_inbox, move |cell| Batcher::new(cell, deps));
+        children.extend([journal, batcher].map(|child| child.on(Placement::On(batching.clone())).stall_after(STALL)));
+        children
+    }))
+}
+
+fn sink(shared: &Shared, plan: &SinkPlan, thread: &ArbiterHandle) -> ChildSpec {
+    // A sink reads the journal: its own mailbox carries no data.
+    let (_, inbox) = mailbox::<Sink>(1);
+    let deps = SinkDeps {
+        name: plan.name.clone(),
+        connect: plan.connect.clone(),
+        journal: shared.journal.clone(),
+        backoff: shared.retry,
+        health: plan.health.clone(),
+        metrics: shared.metrics.clone(),
+        faults: shared.faults.clone(),
+    };
+    ChildSpec::actor(&*plan.name, inbox, move |cell| Sink::new(cell, deps))
+        .policy(RestartPolicy::Transient)
+        .shutdown(Shutdown::Timeout(Duration::MAX))
+        .on(Placement::On(thread.clone()))
+        .stall_after(STALL)
+}
+
+fn parsing(shared: &Shared, config: &Config, threads: &mut Threads) -> Result<GroupSpec, TopologyError> {
+    let count = match config.limits.parsers {
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
+        count => count,
+    };
+    let threads: Vec<ArbiterHandle> = (0..count).map(|_| threads.spawn()).collect();
+    let events = Arc::new(EventPolicy::new(config.collect.event_arguments.iter().cloned()));
+    let shared = shared.clone();
+    Ok(GroupSpec::new("parsing", Strategy::OneForOne, Intensity::try_new(20, MINUTE)?, Backoff::NONE, move |_| {
+        let (mailboxes, inboxes): (Vec<Mailbox<Parser>>, Vec<_>) = threads.iter().map(|_| mailbox(PARSER_BYTES)).unzip();
+        shared.wiring.router.set(Router::new(&mailboxes));
+        let deps = ParserDeps {
+            decode: Arc::new(engine::frame::FrameDecoder::default()),
+            batcher: shared.wiring.batcher.get(),
+            books: shared.books.clone(),
+            events: events.clone(),
+            faults: shared.faults.clone(),
+        };
+        let parser = |(index, (inbox, thread)): (usize, (_, &ArbiterHandle))| {
+            let deps = deps.clone();
+            ChildSpec::actor(format!("parser-{index}"), inbox, move |cell| Parser::new(cell, deps))
+                .on(Placement::On(thread.clone()))
+                .stall_after(STALL)
+        };
+        inboxes.into_iter().zip(&threads).enumerate().map(parser).collect()
+    }))
+}
+
+fn serving(serving: Option<Serving>, view: &View, threads: &mut Threads) -> Result<Option<GroupSpec>, TopologyError> {
+    let Some(Serving { bound, store, about }) = serving else { return Ok(None) };
+    let thread = threads.spawn();
+    let sight = Arc::new(view.clone());
+    let backoff = Backoff::try_new(Duration::from_millis(200), Duration::from_secs(10), 0.5)?;
+    let group = GroupSpec::new("serving", Strategy::OneForOne, Intensity::try_new(5, MINUTE)?, backoff, move |_| {
+        let (_, inbox) = mailbox::<api::ApiServer>(1);
+        let (bound, store, sight, about) = (bound.clone(), store.clone(), sight.clone(), about.clone());
+        let server = ChildSpec::actor("api", inbox, move |cell| api::ApiServer::new(cell, bound, store, sight, about));
+        vec![server.shutdown(Shutdown::Timeout(Duration::from_secs(2))).on(Placement::On(thread.clone()))]
+    });
+    Ok(Some(group))
+}
+

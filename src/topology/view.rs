@@ -1,0 +1,106 @@
+//! What there is to see of the running pipeline: cheap snapshots, for any thread.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use actor_runtime::{NodeKind, NodeState, NodeView, Tree};
+use api::{Readiness, Sight, SinkView};
+use model::{HostRecord, HostStatus, LossRecord, Stream, Timestamp};
+use pipeline::books::{Books, StreamBooks};
+use pipeline::host_connection::HostBoard;
+use pipeline::metrics::Metrics;
+use pipeline::ports::{Journal, SinkBooks};
+use pipeline::sink::SinkHealth;
+
+/// The view of one process.
+#[derive(Clone)]
+pub struct View {
+    tree: Arc<OnceLock<Tree>>,
+    metrics: Arc<Metrics>,
+    journal: Arc<dyn Journal>,
+    books: Arc<Books>,
+    board: HostBoard,
+    sinks: Vec<(Arc<str>, Arc<SinkHealth>)>,
+}
+
+impl View {
+    pub(super) fn new(
+        tree: Arc<OnceLock<Tree>>,
+        metrics: Arc<Metrics>,
+        journal: Arc<dyn Journal>,
+        books: Arc<Books>,
+        board: HostBoard,
+        sinks: Vec<(Arc<str>, Arc<SinkHealth>)>,
+    ) -> Self {
+        Self { tree, metrics, journal, books, board, sinks }
+    }
+
+    /// The metrics of the process, up to date.
+    pub fn fresh_metrics(&self) -> &Metrics {
+        if let Some(tree) = self.tree.get() {
+            self.metrics.refresh(&*self.journal, tree, Timestamp::from(SystemTime::now()));
+        }
+        &self.metrics
+    }
+}
+
+impl Sight for View {
+    fn tree(&self) -> NodeView {
+        self.tree.get().map(Tree::view).unwrap_or_else(|| NodeView {
+            name: "dockstream".into(),
+            kind: NodeKind::Group,
+            state: NodeState::Restarting,
+            restarts: 0,
+            last_exit: None,
+            last_exit_at_ns: None,
+            depth: None,
+            capacity: None,
+            backpressure_ns: None,
+            children: Vec::new(),
+        })
+    }
+
+    fn sinks(&self) -> Vec<SinkView> {
+        let books = self.journal.books();
+        let sink = |(name, health): &(Arc<str>, Arc<SinkHealth>)| {
+            let books = books.iter().find(|books| *books.sink == **name).cloned();
+            // A sink that has not registered yet has empty books.
+            SinkView { books: books.unwrap_or_else(|| SinkBooks { sink: name.to_string(), ..SinkBooks::default() }), state: health.state() }
+        };
+        self.sinks.iter().map(sink).collect()
+    }
+
+    fn books(&self) -> Vec<StreamBooks> {
+        Stream::ALL.into_iter().map(|stream| self.books.of(stream)).collect()
+    }
+
+    fn hosts(&self) -> Vec<HostRecord> {
+        self.board.all()
+    }
+
+    fn losses(&self) -> Vec<LossRecord> {
+        self.journal.losses()
+    }
+
+    fn readiness(&self) -> Readiness {
+        let hosts = self.board.all();
+        if !hosts.iter().any(|host| host.status == HostStatus::Up) {
+            let why = hosts.into_iter().find_map(|host| host.last_error);
+            return Readiness::NotReady(why.unwrap_or_else(|| "no engine has answered yet".to_owned()));
+        }
+        let failing = |(name, health): &(Arc<str>, Arc<SinkHealth>)| Some(format!("sink {name}: {}", health.state().failing?));
+        match self.sinks.iter().map(failing).collect::<Option<Vec<_>>>() {
+            // One sink that delivers is enough: the others have their lag shown.
+            Some(all) if !all.is_empty() => Readiness::NotReady(all.join("; ")),
+            _ => Readiness::Ready,
+        }
+    }
+
+    fn metrics(&self) -> String {
+        self.fresh_metrics().text()
+    }
+
+    fn answered(&self, route: &'static str, status: u16, took: Duration) {
+        self.metrics.answered(route, status, took);
+    }
+}
