@@ -51,15 +51,15 @@ fi
 if ! answers; then
     say "starting the Docker engine"
     if [ -d /run/systemd/system ]; then
-        as_root systemctl start docker || true
-    elif has service; then
-        as_root service docker start > /dev/null 2>&1 || true
+        started() { as_root systemctl start docker; }
+    else
+        started() { has service && as_root service docker start > /dev/null 2>&1; }
     fi
-    if ! wait_for_answer 20; then
+    if ! { started && wait_for_answer 40; }; then
         mkdir -p .cache
-        say "no service manager started it; running dockerd itself, its log is $LOG"
+        say "no service manager started it; running dockerd itself. Its log is $LOG, and /run/docker.pid names it to whom wants to end it"
         as_root setsid dockerd > "$LOG" 2>&1 < /dev/null &
-        wait_for_answer 40 || say "it does not answer at $SOCKET; going on without: $(tail -n 1 "$LOG")"
+        wait_for_answer 60 || say "it does not answer at $SOCKET; going on without: $(tail -n 1 "$LOG")"
     fi
 fi
 if answers && [ ! -w "$SOCKET" ]; then

@@ -2,7 +2,9 @@
 //!
 //! The binary is a thin `main` over this library, so that tests and benches reach the same parts.
 
+pub mod check;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod data_folder;
 pub mod shutdown;

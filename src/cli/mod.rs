@@ -35,7 +35,7 @@ Examples:
   dockstream demo --hosts 3 --containers 12      look around without Docker
 
 Every key of the configuration can also be set as a variable: DOCKSTREAM_BATCH_AGE=2s.
-Exit codes: 64 usage, 70 a part failed over and over, 75 not everything was delivered, 78 configuration.";
+Exit codes: 64 usage, 70 a part failed over and over, 75 not all was delivered, 78 configuration.";
 
 /// What dockstream can do.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -84,7 +84,10 @@ impl Show {
         }
         let loaded = config::load(overrides, environment, folder)?;
         let file = loaded.file.as_deref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
-        Ok(format!("# In effect: {file}, environment, flags. What has no place behind it is a default.\n{}", loaded.config.to_toml(&loaded.origins)))
+        Ok(format!(
+            "# In effect: {file}, environment, flags. What has no place behind it is a default.\n{}",
+            loaded.config.to_toml(&loaded.origins)
+        ))
     }
 }
 
@@ -121,7 +124,9 @@ impl Cli {
     }
 
     /// Reads a command line, the program's name first.
-    pub fn from_arguments(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+    pub fn from_arguments(
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
         Self::try_parse_from(arguments)
     }
 

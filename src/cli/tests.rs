@@ -30,12 +30,21 @@ fn flags_may_stand_before_and_after_the_command() {
 #[test]
 fn the_demo_has_three_hosts_of_twelve_containers_unless_told() {
     assert_eq!(parse("demo").unwrap().command(), Command::Demo(Demo { hosts: 3, containers: 12 }));
-    assert_eq!(parse("demo --hosts 1 --containers 1000").unwrap().command(), Command::Demo(Demo { hosts: 1, containers: 1000 }));
+    assert_eq!(
+        parse("demo --hosts 1 --containers 1000").unwrap().command(),
+        Command::Demo(Demo { hosts: 1, containers: 1000 })
+    );
 }
 
 #[test]
 fn wrong_usage_is_64_and_says_how_it_is_right() {
-    for (line, hint) in [("--listne x", "--listen"), ("chekc", "check"), ("demo --hosts 0", "1..=100"), ("config --default --reference", "cannot be used with"), ("check extra", "unexpected argument")] {
+    for (line, hint) in [
+        ("--listne x", "--listen"),
+        ("chekc", "check"),
+        ("demo --hosts 0", "1..=100"),
+        ("config --default --reference", "cannot be used with"),
+        ("check extra", "unexpected argument"),
+    ] {
         let (exit, text) = refused(line);
         assert_eq!(exit, Exit::Usage, "{line}");
         assert!(text.contains(hint), "{line}: {text}");
@@ -75,8 +84,17 @@ fn the_configuration_in_effect_is_printed_with_the_place_of_each_value() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("pipeline.toml"), "[batch]\nage = \"2s\"\n").unwrap();
     let overrides = parse("--data-dir /srv/d --docker a=unix:///a.sock").unwrap().overrides();
-    let text = Show { default: false, reference: false }.text(&overrides, &Environment::default(), folder.path()).unwrap();
-    for line in ["# In effect: ./pipeline.toml, environment, flags. What has no place behind it is a default.", "data_dir = \"/srv/d\"  # --data-dir", "[batch]", "age = \"2s\"  # pipeline.toml:2", "count = 500", "name = \"a\"  # --docker"] {
+    let text =
+        Show { default: false, reference: false }.text(&overrides, &Environment::default(), folder.path()).unwrap();
+    for line in [
+        "# In effect: ./pipeline.toml, environment, flags. What has no place behind it is a default.",
+        "data_dir = \"/srv/d\"  # --data-dir",
+        "[batch]",
+        "age = \"2s\"  # pipeline.toml:2",
+        "count = 500",
+        "[[hosts]]  # --docker",
+        "name = \"a\"",
+    ] {
         assert!(text.lines().any(|printed| printed == line), "{line} is missing in\n{text}");
     }
 }

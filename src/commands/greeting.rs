@@ -33,10 +33,11 @@ pub fn print_places(config: &Config, listen: Option<SocketAddr>) {
 }
 
 /// Says what the first look found, once it is over; never returns earlier than that.
-pub async fn print_first_look(view: View) {
+pub async fn print_first_look(view: View, hosts: usize) {
     let end = tokio::time::Instant::now() + FIRST_LOOK;
     let mut poll = tokio::time::interval(Duration::from_millis(100));
-    while tokio::time::Instant::now() < end && !view.hosts().iter().all(|host| host.containers.is_some()) {
+    let looked = || view.hosts().iter().filter(|host| host.containers.is_some() || host.last_error.is_some()).count();
+    while tokio::time::Instant::now() < end && looked() < hosts {
         poll.tick().await;
     }
     for line in first_look(&view.hosts()) {

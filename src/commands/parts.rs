@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use engine::{HostUrl, InvalidHostUrl, UnixEngine};
-use pipeline::ports::EngineApi;
-use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
+use engine::{HostOptions, HostUrl, InvalidHostUrl};
+use pipeline::ports::{EngineApi, EngineError};
 use sinks::kafka::{KafkaConfig, KafkaSink};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
 
@@ -37,6 +36,9 @@ pub enum StartError {
         /// What is wrong with it.
         error: InvalidHostUrl,
     },
+    /// An engine's client.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The pipeline.
     #[error(transparent)]
     Topology(#[from] TopologyError),
@@ -52,8 +54,8 @@ pub enum StartError {
 pub fn engines(config: &Config) -> Result<Vec<Arc<dyn EngineApi>>, StartError> {
     let engine = |host: &crate::config::Host| {
         let url: HostUrl = host.url.parse().map_err(|error| StartError::HostUrl { host: host.name.to_string(), error })?;
-        let limits = engine::Limits { connections: host.max_connections.get(), timeout: host.timeout };
-        Ok(Arc::new(UnixEngine::new(host.name.clone(), url, limits)) as Arc<dyn EngineApi>)
+        let options = HostOptions { max_connections: host.max_connections.get(), call_timeout: host.timeout, ..HostOptions::default() };
+        Ok(Arc::new(engine::Host::new(host.name.clone(), &url, &options)?) as Arc<dyn EngineApi>)
     };
     config.hosts.iter().map(engine).collect()
 }
@@ -69,9 +71,28 @@ pub fn sinks(config: &Config) -> Vec<SinkPlan> {
         let settings = kafka(config);
         plans.push(SinkPlan::new("kafka", move || Box::new(KafkaSink::new(settings.clone()))));
     }
-    if config.sinks.clickhouse.enabled {
-        let settings = clickhouse(config);
-        plans.push(SinkPlan::new("clickhouse", move || Box::new(ClickHouseSink::new(settings.clone()))));
-    }
     plans
+}
+
+fn sqlite(config: &Config) -> SqliteConfig {
+    let settings = &config.sinks.sqlite;
+    SqliteConfig {
+        retention_raw: settings.retention_raw,
+        retention_events: settings.retention_events,
+        ..SqliteConfig::new(config.sqlite_path())
+    }
+}
+
+fn kafka(config: &Config) -> KafkaConfig {
+    let settings = &config.sinks.kafka;
+    KafkaConfig {
+        topic_prefix: settings.topic_prefix.clone(),
+        create_topics: settings.create_topics,
+        partitions: u16::try_from(settings.partitions.get()).unwrap_or(u16::MAX),
+        replication: settings.replication.get(),
+        compression: settings.compression.name().to_owned(),
+        linger: settings.linger,
+        properties: settings.properties.expose().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        ..KafkaConfig::new(settings.brokers.clone())
+    }
 }

@@ -82,9 +82,9 @@ async fn watch(config: &Config, started: Started) -> Exit {
     let Started { mut topology, mut signals, _folder } = started;
     let view = topology.view().clone();
     let metrics_view = view.clone();
-    let interval = config.telemetry.otlp_interval / 2;
+    let (interval, hosts) = (config.telemetry.otlp_interval / 2, config.hosts.len());
     let mut first_look = std::pin::pin!(async move {
-        print_first_look(view).await;
+        print_first_look(view, hosts).await;
         // What is counted elsewhere is brought into the registry, which is exported from another thread.
         loop {
             tokio::time::sleep(interval).await;

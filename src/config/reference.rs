@@ -1,7 +1,6 @@
 //! Prints the configuration: the reference file, the reference page, and the values in effect.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use super::problem::Origin;
 use super::reader::variable;
@@ -18,10 +17,12 @@ impl Config {
         let mut out = String::new();
         let mut host = 0;
         for PrintedSection { path, values } in &printed {
-            // The list's own name has no number in it; the keys' paths have.
+            // The list's own name has no number in it; the paths of its keys have.
             let (header, path) = if path == "hosts" {
+                let item = format!("{path}[{host}]");
                 host += 1;
-                (format!("\n[[{path}]]\n"), format!("{path}[{}]", host - 1))
+                let place = origins.get(&item).or_else(|| origins.get(path));
+                (format!("\n[[{path}]]{}\n", behind(place)), item)
             } else {
                 (format!("\n[{path}]\n"), path.clone())
             };
@@ -29,18 +30,21 @@ impl Config {
                 out.push_str(&header);
             }
             for (name, value) in values {
-                let key = join(&path, name);
-                let place = origins.get(&key).or_else(|| origins.get("hosts").filter(|_| key.starts_with("hosts["))).map(|origin| format!("  # {origin}")).unwrap_or_default();
+                let place = behind(origins.get(&join(&path, name)));
                 match value {
-                    Printed::Value(text) => writeln!(out, "{name} = {text}{place}"),
-                    Printed::Hidden(text) => writeln!(out, "# {name} = {text}{place}"),
-                    Printed::Unset => Ok(()),
+                    Printed::Value(text) => out.push_str(&format!("{name} = {text}{place}\n")),
+                    Printed::Hidden(text) => out.push_str(&format!("# {name} = {text}{place}\n")),
+                    Printed::Unset => {}
                 }
-                .expect("a String takes all that is written");
             }
         }
         out
     }
+}
+
+/// A comment behind a value.
+fn behind(place: Option<&Origin>) -> String {
+    place.map(|place| format!("  # {place}")).unwrap_or_default()
 }
 
 /// `pipeline.toml`: every key with its default and what it means.
@@ -86,8 +90,17 @@ pub fn page() -> String {
         out.push_str(&format!("| key | type | default | {columns}meaning |\n|---|---|---|{line}---|\n"));
         for field in section.fields {
             let kind = field.word.split(", such as").next().unwrap_or_default();
-            let variable = if section.shape == Shape::Once { format!("`{}` | ", variable(&join(&section.path, field.name))) } else { String::new() };
-            out.push_str(&format!("| `{}` | {kind} | {} | {variable}{} |\n", field.name, default(field), prose(field.doc)));
+            let variable = if section.shape == Shape::Once {
+                format!("`{}` | ", variable(&join(&section.path, field.name)))
+            } else {
+                String::new()
+            };
+            out.push_str(&format!(
+                "| `{}` | {kind} | {} | {variable}{} |\n",
+                field.name,
+                default(field),
+                prose(field.doc)
+            ));
         }
     }
     out

@@ -236,7 +236,9 @@ impl Setting for Vec<String> {
         let DeValue::Array(items) = value else {
             return Err(expected(Self::WORD, &found(value)));
         };
-        let text = |item: &DeValue<'_>| item.as_str().map(str::to_owned).ok_or_else(|| expected(Self::WORD, &format!("{} in it", found(item))));
+        let text = |item: &DeValue<'_>| {
+            item.as_str().map(str::to_owned).ok_or_else(|| expected(Self::WORD, &format!("{} in it", found(item))))
+        };
         items.iter().map(|item| text(item.get_ref())).collect()
     }
     fn print(&self) -> Printed {
@@ -254,7 +256,11 @@ impl Setting for BTreeMap<String, String> {
         pairs
             .enumerate()
             // The pair itself may be half of a secret: it is not repeated.
-            .map(|(index, pair)| pair.split_once('=').ok_or_else(|| format!("expected name=value pairs with commas between, but pair {} has no =", index + 1)))
+            .map(|(index, pair)| {
+                pair.split_once('=').ok_or_else(|| {
+                    format!("expected name=value pairs with commas between, but pair {} has no =", index + 1)
+                })
+            })
             .map(|pair| pair.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())))
             .collect()
     }
@@ -283,7 +289,9 @@ fn flatten(path: &str, value: &DeValue<'_>, flat: &mut BTreeMap<String, String>)
         DeValue::Integer(number) => number.to_string(),
         DeValue::Float(number) => number.to_string(),
         DeValue::Boolean(truth) => truth.to_string(),
-        DeValue::Datetime(_) | DeValue::Array(_) => return Err(format!("expected a text for `{path}`, found {}", found(value))),
+        DeValue::Datetime(_) | DeValue::Array(_) => {
+            return Err(format!("expected a text for `{path}`, found {}", found(value)));
+        }
     };
     flat.insert(path.to_owned(), text);
     Ok(())

@@ -18,12 +18,18 @@ fn file(toml: &str) -> Result<Loaded, String> {
 
 /// File, variables and the flags of a command line.
 fn layered(toml: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Loaded, String> {
-    let environment: Environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    assemble(Some(PathBuf::from("./pipeline.toml")), toml, &overrides(flags), &environment, Path::new(".")).map_err(|error| error.to_string())
+    let environment: Environment =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    assemble(Some(PathBuf::from("./pipeline.toml")), toml, &overrides(flags), &environment, Path::new("."))
+        .map_err(|error| error.to_string())
 }
 
 fn overrides(flags: &[&str]) -> Overrides {
-    let cli = crate::cli::Cli::from_arguments(std::iter::once("dockstream").chain(flags.iter().copied())).expect("the flags are right");
+    if flags.is_empty() {
+        return Overrides::default();
+    }
+    let cli = crate::cli::Cli::from_arguments(std::iter::once("dockstream").chain(flags.iter().copied()))
+        .expect("the flags are right");
     cli.overrides()
 }
 

@@ -61,7 +61,8 @@ impl FromStr for ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, factor) = UNITS.iter().find(|(_, factor)| self.0 != 0 && self.0.is_multiple_of(*factor)).unwrap_or(&("B", 1));
+        let (unit, factor) =
+            UNITS.iter().find(|(_, factor)| self.0 != 0 && self.0.is_multiple_of(*factor)).unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / factor)
     }
 }
@@ -94,7 +95,9 @@ impl Setting for Secret {
         Ok(Self::new(text))
     }
     fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
-        value.as_str().map(Self::new).ok_or_else(|| format!("expected a text, found {} {}", if value.is_integer() { "an" } else { "a" }, value.type_str()))
+        value.as_str().map(Self::new).ok_or_else(|| {
+            format!("expected a text, found {} {}", if value.is_integer() { "an" } else { "a" }, value.type_str())
+        })
     }
     fn print(&self) -> Printed {
         Printed::Hidden(toml_string("***"))
@@ -123,7 +126,9 @@ impl Properties {
 
 /// Whether a client library's setting carries a secret: `sasl.password`, `ssl.key.pem`, `sasl.oauthbearer.client.secret` …
 fn is_secret(name: &str) -> bool {
-    ["password", "secret", "token", "credential", "pem", "sasl.jaas", "oauthbearer.config"].iter().any(|word| name.to_ascii_lowercase().contains(word))
+    ["password", "secret", "token", "credential", "pem", "sasl.jaas", "oauthbearer.config"]
+        .iter()
+        .any(|word| name.to_ascii_lowercase().contains(word))
 }
 
 impl FromIterator<(String, String)> for Properties {

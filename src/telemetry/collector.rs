@@ -39,7 +39,12 @@ impl Collector {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // An export every few seconds needs no connection kept, and a kept one goes stale.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
-        Ok(Self { endpoint: endpoint.trim_end_matches('/').to_owned(), runtime: Some(runtime), client, failing: AtomicBool::new(false) })
+        Ok(Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            runtime: Some(runtime),
+            client,
+            failing: AtomicBool::new(false),
+        })
     }
 
     /// Where a signal goes.
@@ -49,7 +54,8 @@ impl Collector {
 
     /// Sends one export and waits for its answer. Only for threads outside of any runtime.
     pub fn export(&self, path: &str, body: Vec<u8>) -> Result<(), HttpError> {
-        let request = Request::post(self.address(path)).header(CONTENT_TYPE, "application/x-protobuf").body(Bytes::from(body))?;
+        let request =
+            Request::post(self.address(path)).header(CONTENT_TYPE, "application/x-protobuf").body(Bytes::from(body))?;
         let response = self.send(request)?;
         if response.status().is_success() { Ok(()) } else { Err(format!("it answered {}", response.status()).into()) }
     }
@@ -62,7 +68,9 @@ impl Collector {
                 let body = Limited::new(body, ANSWER).collect().await?.to_bytes();
                 Ok::<_, HttpError>(Response::from_parts(head, body))
             };
-            tokio::time::timeout(TIMEOUT, exchange).await.unwrap_or_else(|_| Err(format!("no answer within {}", humantime::format_duration(TIMEOUT)).into()))
+            tokio::time::timeout(TIMEOUT, exchange)
+                .await
+                .unwrap_or_else(|_| Err(format!("no answer within {}", humantime::format_duration(TIMEOUT)).into()))
         });
         match &answer {
             Ok(response) if response.status().is_success() => self.note(None),
@@ -76,7 +84,11 @@ impl Collector {
     fn note(&self, failure: Option<&str>) {
         let failed_before = self.failing.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
-            Some(error) if !failed_before => tracing::warn!(endpoint = self.endpoint, error, "telemetry cannot be exported; it is tried again, and some is lost meanwhile"),
+            Some(error) if !failed_before => tracing::warn!(
+                endpoint = self.endpoint,
+                error,
+                "telemetry cannot be exported; it is tried again, and some is lost meanwhile"
+            ),
             None if failed_before => tracing::info!(endpoint = self.endpoint, "telemetry is exported again"),
             _ => {}
         }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use model::Timestamp;
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -17,11 +17,28 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::config::LogFormat;
 
 /// Libraries that tell more than anyone asked for; named in `telemetry.log` they speak again.
-const TAMED: &str = "actix_http=warn,actix_server=warn,actix_web=warn,bollard=warn,h2=warn,hyper=warn,hyper_util=warn,mio=warn,opentelemetry=warn,opentelemetry_sdk=warn,rdkafka=warn,rustls=warn";
+const TAMED: [&str; 12] = [
+    "actix_http",
+    "actix_server",
+    "actix_web",
+    "bollard",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "mio",
+    "opentelemetry",
+    "opentelemetry_sdk",
+    "rdkafka",
+    "rustls",
+];
 
 /// The filter that `telemetry.log` stands for: a level, or levels by part (`info,sinks=debug`).
 pub fn log_filter(directives: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::builder().parse(format!("{TAMED},{directives}"))
+    let everywhere =
+        directives.split(',').filter_map(|directive| directive.trim().parse::<LevelFilter>().ok()).next_back();
+    let tamed = everywhere.unwrap_or(LevelFilter::OFF).min(LevelFilter::WARN);
+    let tamed: Vec<_> = TAMED.iter().map(|library| format!("{library}={tamed}")).collect();
+    EnvFilter::builder().parse(format!("{},{directives}", tamed.join(",")))
 }
 
 /// How lines look.
@@ -62,7 +79,13 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match look {
         Look::Pretty { colours } => lines.compact().with_ansi(colours).with_timer(Clock::Milliseconds).boxed(),
-        Look::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(true).with_timer(Clock::Nanoseconds).boxed(),
+        Look::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(true)
+            .with_timer(Clock::Nanoseconds)
+            .boxed(),
     }
 }
 

@@ -12,7 +12,10 @@ use opentelemetry::KeyValue;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue as Attribute};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
+    ScopeMetrics, Sum, number_data_point,
+};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prometheus::Registry;
 use prometheus::proto::{LabelPair, MetricFamily, MetricType};
@@ -34,7 +37,12 @@ pub(super) struct Ending(Receiver<()>);
 
 impl MetricsExport {
     /// Exports `registry` every `interval`, the first time after one.
-    pub fn begin(collector: Arc<Collector>, registry: Registry, interval: Duration, attributes: &[KeyValue]) -> io::Result<Self> {
+    pub fn begin(
+        collector: Arc<Collector>,
+        registry: Registry,
+        interval: Duration,
+        attributes: &[KeyValue],
+    ) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel::<()>();
         let (end, ended) = mpsc::channel();
         let attributes: Vec<Attribute> = attributes.iter().map(Into::into).collect();
@@ -76,13 +84,28 @@ fn now() -> Timestamp {
 }
 
 /// One export of all families.
-fn request(families: &[MetricFamily], attributes: &[Attribute], start: Timestamp, now: Timestamp) -> ExportMetricsServiceRequest {
+fn request(
+    families: &[MetricFamily],
+    attributes: &[Attribute],
+    start: Timestamp,
+    now: Timestamp,
+) -> ExportMetricsServiceRequest {
     let span = Span { start: nanos(start), end: nanos(now) };
-    let scope = InstrumentationScope { name: "dockstream".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), ..InstrumentationScope::default() };
+    let scope = InstrumentationScope {
+        name: "dockstream".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    };
     let metrics = families.iter().filter_map(|family| metric(family, span)).collect();
     let resource = Resource { attributes: attributes.to_vec(), ..Resource::default() };
     let scopes = vec![ScopeMetrics { scope: Some(scope), metrics, schema_url: String::new() }];
-    ExportMetricsServiceRequest { resource_metrics: vec![ResourceMetrics { resource: Some(resource), scope_metrics: scopes, schema_url: String::new() }] }
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(resource),
+            scope_metrics: scopes,
+            schema_url: String::new(),
+        }],
+    }
 }
 
 /// What a cumulative value covers, in nanoseconds since the epoch.
@@ -99,9 +122,15 @@ fn nanos(time: Timestamp) -> u64 {
 /// `None`: a kind that this process does not have.
 fn metric(family: &MetricFamily, span: Span) -> Option<Metric> {
     let cumulative = AggregationTemporality::Cumulative.into();
-    let numbers = |value: fn(&prometheus::proto::Metric) -> f64| family.get_metric().iter().map(|metric| number(metric, value(metric), span)).collect::<Vec<_>>();
+    let numbers = |value: fn(&prometheus::proto::Metric) -> f64| {
+        family.get_metric().iter().map(|metric| number(metric, value(metric), span)).collect::<Vec<_>>()
+    };
     let data = match family.get_field_type() {
-        MetricType::COUNTER => Data::Sum(Sum { data_points: numbers(|metric| metric.get_counter().get_value()), aggregation_temporality: cumulative, is_monotonic: true }),
+        MetricType::COUNTER => Data::Sum(Sum {
+            data_points: numbers(|metric| metric.get_counter().get_value()),
+            aggregation_temporality: cumulative,
+            is_monotonic: true,
+        }),
         MetricType::GAUGE => Data::Gauge(Gauge { data_points: numbers(|metric| metric.get_gauge().get_value()) }),
         MetricType::HISTOGRAM => {
             let data_points = family.get_metric().iter().map(|metric| histogram(metric, span)).collect();
@@ -109,7 +138,12 @@ fn metric(family: &MetricFamily, span: Span) -> Option<Metric> {
         }
         MetricType::SUMMARY | MetricType::UNTYPED => return None,
     };
-    Some(Metric { name: family.name().to_owned(), description: family.help().to_owned(), data: Some(data), ..Metric::default() })
+    Some(Metric {
+        name: family.name().to_owned(),
+        description: family.help().to_owned(),
+        data: Some(data),
+        ..Metric::default()
+    })
 }
 
 fn number(metric: &prometheus::proto::Metric, value: f64, span: Span) -> NumberDataPoint {

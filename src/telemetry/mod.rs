@@ -31,7 +31,8 @@ use metrics::MetricsExport;
 pub use log::log_filter;
 
 /// Spans of these crates are traced, others are not.
-const TRACED: [&str; 9] = ["actor_runtime", "api", "dockstream", "engine", "journal", "model", "pipeline", "sinks", "store"];
+const TRACED: [&str; 9] =
+    ["actor_runtime", "api", "dockstream", "engine", "journal", "model", "pipeline", "sinks", "store"];
 
 /// What is exported, and by whom; ends with `shutdown`.
 #[derive(Debug, Default)]
@@ -69,14 +70,21 @@ pub fn init(settings: &config::Telemetry, node: &NodeName) -> Result<Telemetry, 
     Ok(telemetry)
 }
 
-fn subscriber<W>(settings: &config::Telemetry, node: &NodeName, look: log::Look, writer: W) -> Result<(impl Subscriber + Send + Sync + 'static, Telemetry), TelemetryError>
+fn subscriber<W>(
+    settings: &config::Telemetry,
+    node: &NodeName,
+    look: log::Look,
+    writer: W,
+) -> Result<(impl Subscriber + Send + Sync + 'static, Telemetry), TelemetryError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let otlp = settings.otlp_endpoint.as_deref().map(|endpoint| Otlp::connect(endpoint, settings, node)).transpose()?;
     let lines = log::layer(look, writer).with_filter(log_filter(&settings.log)?);
     let traced = Targets::new().with_targets(TRACED.map(|name| (name, LevelFilter::INFO)));
-    let spans = otlp.as_ref().map(|otlp| tracing_opentelemetry::layer().with_tracer(otlp.traces.tracer("dockstream")).with_filter(traced));
+    let spans = otlp
+        .as_ref()
+        .map(|otlp| tracing_opentelemetry::layer().with_tracer(otlp.traces.tracer("dockstream")).with_filter(traced));
     Ok((tracing_subscriber::registry().with(lines).with(spans), Telemetry { otlp }))
 }
 

@@ -62,7 +62,8 @@ fn serve(mut stream: TcpStream, status: u16, requests: &Sender<(String, Vec<u8>)
         let Some(end) = text.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
         let head = String::from_utf8_lossy(&text[..end]).to_ascii_lowercase();
         assert!(head.contains("content-type: application/x-protobuf"), "{head}");
-        let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+        let length: usize =
+            head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
         while text.len() < end + 4 + length {
             let read = stream.read(&mut buffer).unwrap();
             text.extend_from_slice(&buffer[..read]);
@@ -95,14 +96,20 @@ impl Write for Lines {
 }
 
 fn settings(log: &str, endpoint: Option<String>) -> config::Telemetry {
-    config::Telemetry { log: log.to_owned(), otlp_endpoint: endpoint, otlp_interval: Duration::from_millis(100), ..config::Telemetry::default() }
+    config::Telemetry {
+        log: log.to_owned(),
+        otlp_endpoint: endpoint,
+        otlp_interval: Duration::from_millis(100),
+        ..config::Telemetry::default()
+    }
 }
 
 /// Runs `work` with logging to memory; gives the lines, and what exports.
 fn logged(settings: &config::Telemetry, look: Look, work: impl FnOnce()) -> (Lines, Telemetry) {
     let lines = Lines::default();
     let writer = lines.clone();
-    let (subscriber, telemetry) = subscriber(settings, &NodeName::try_new("n-1").unwrap(), look, move || writer.clone()).unwrap();
+    let (subscriber, telemetry) =
+        subscriber(settings, &NodeName::try_new("n-1").unwrap(), look, move || writer.clone()).unwrap();
     tracing::subscriber::with_default(subscriber, work);
     (lines, telemetry)
 }
@@ -169,7 +176,9 @@ fn libraries_are_silent_until_they_are_named() {
     assert!(!all.contains("chatter") && all.contains("work") && all.contains("trouble"), "{all}");
     assert!(said("debug,hyper=debug").contains("chatter"));
     let one = said("error,sinks=debug");
-    assert!(one.contains("work") && one.contains("trouble"), "a library's warning is not hidden by our own level: {one}");
+    assert!(one.contains("work") && !one.contains("trouble"), "a library is never louder than everything else: {one}");
+    assert_eq!(said("off"), "");
+    assert_eq!(said("sinks=debug").lines().count(), 1);
     assert!(log_filter("loud=very").is_err());
 }
 
@@ -200,7 +209,11 @@ fn registry() -> Registry {
     let registry = Registry::new();
     let frames = IntCounterVec::new(Opts::new("dockstream_frames_total", "Frames received."), &["host"]).unwrap();
     let depth = IntGauge::new("dockstream_depth", "Messages waiting.").unwrap();
-    let latency = HistogramVec::new(HistogramOpts::new("dockstream_latency_seconds", "Time to ack.").buckets(vec![0.1, 1.0]), &["sink"]).unwrap();
+    let latency = HistogramVec::new(
+        HistogramOpts::new("dockstream_latency_seconds", "Time to ack.").buckets(vec![0.1, 1.0]),
+        &["sink"],
+    )
+    .unwrap();
     frames.with_label_values(&["edge"]).inc_by(7);
     frames.with_label_values(&["local"]).inc_by(1);
     depth.set(-3);
@@ -222,16 +235,29 @@ fn every_metric_reaches_the_collector_as_it_stands_in_the_registry() {
     let resource = &request.resource_metrics[0];
     assert_eq!(text(&resource.resource.as_ref().unwrap().attributes, "service.name").as_deref(), Some("dockstream"));
     let metrics = &resource.scope_metrics[0].metrics;
-    assert_eq!(metrics.iter().map(|metric| metric.name.as_str()).collect::<Vec<_>>(), ["dockstream_depth", "dockstream_frames_total", "dockstream_latency_seconds"]);
+    assert_eq!(
+        metrics.iter().map(|metric| metric.name.as_str()).collect::<Vec<_>>(),
+        ["dockstream_depth", "dockstream_frames_total", "dockstream_latency_seconds"]
+    );
 
     let Some(Data::Gauge(depth)) = &metrics[0].data else { panic!("{:?}", metrics[0]) };
     assert_eq!(depth.data_points[0].value, Some(AsDouble(-3.0)));
 
     let Some(Data::Sum(frames)) = &metrics[1].data else { panic!("{:?}", metrics[1]) };
-    assert_eq!((frames.is_monotonic, frames.aggregation_temporality()), (true, opentelemetry_proto::tonic::metrics::v1::AggregationTemporality::Cumulative));
-    let by_host: Vec<_> = frames.data_points.iter().map(|point| (text(&point.attributes, "host").unwrap(), point.value.unwrap())).collect();
+    assert_eq!(
+        (frames.is_monotonic, frames.aggregation_temporality()),
+        (true, opentelemetry_proto::tonic::metrics::v1::AggregationTemporality::Cumulative)
+    );
+    let by_host: Vec<_> = frames
+        .data_points
+        .iter()
+        .map(|point| (text(&point.attributes, "host").unwrap(), point.value.unwrap()))
+        .collect();
     assert_eq!(by_host, [("edge".to_owned(), AsDouble(7.0)), ("local".to_owned(), AsDouble(1.0))]);
-    assert!(frames.data_points[0].start_time_unix_nano > 0 && frames.data_points[0].time_unix_nano > frames.data_points[0].start_time_unix_nano);
+    assert!(
+        frames.data_points[0].start_time_unix_nano > 0
+            && frames.data_points[0].time_unix_nano > frames.data_points[0].start_time_unix_nano
+    );
     assert_eq!(metrics[1].description, "Frames received.");
 
     let Some(Data::Histogram(latency)) = &metrics[2].data else { panic!("{:?}", metrics[2]) };
@@ -244,7 +270,8 @@ fn every_metric_reaches_the_collector_as_it_stands_in_the_registry() {
 #[test]
 fn what_was_counted_last_is_exported_at_the_end() {
     let collector = TestCollector::answering(200);
-    let slow = config::Telemetry { otlp_interval: Duration::from_secs(3600), ..settings("info", Some(collector.endpoint())) };
+    let slow =
+        config::Telemetry { otlp_interval: Duration::from_secs(3600), ..settings("info", Some(collector.endpoint())) };
     let (_, mut telemetry) = logged(&slow, Look::Json, || ());
     telemetry.export_metrics(registry()).unwrap();
     telemetry.shutdown(DEADLINE);
@@ -257,7 +284,8 @@ fn a_collector_that_never_answers_does_not_hold_up_the_end() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let slow = config::Telemetry { otlp_interval: Duration::from_secs(3600), ..settings("info", Some(endpoint)) };
-    let (_, mut telemetry) = logged(&slow, Look::Json, || tracing::info_span!(target: "pipeline", "batch").in_scope(|| ()));
+    let (_, mut telemetry) =
+        logged(&slow, Look::Json, || tracing::info_span!(target: "pipeline", "batch").in_scope(|| ()));
     telemetry.export_metrics(registry()).unwrap();
     let begin = Instant::now();
     telemetry.shutdown(Duration::from_millis(300));
@@ -281,7 +309,10 @@ fn a_collector_that_is_away_is_told_once_and_so_is_its_return() {
     });
     let text = lines.text();
     assert_eq!(text.lines().count(), 2, "{text}");
-    assert!(text.contains("WARN") && text.contains("telemetry cannot be exported") && text.contains("Connection refused"), "{text}");
+    assert!(
+        text.contains("WARN") && text.contains("telemetry cannot be exported") && text.contains("Connection refused"),
+        "{text}"
+    );
     assert!(text.lines().last().unwrap().contains("telemetry is exported again"), "{text}");
 }
 

@@ -36,7 +36,7 @@ use pipeline::journal::{JournalDeps, JournalWriter};
 use pipeline::messages::{Append, Chunk};
 use pipeline::metrics::{MetricError, Metrics};
 use pipeline::parser::{EventPolicy, Parser, ParserDeps};
-use pipeline::ports::{EngineApi, Journal, SinkBooks};
+use pipeline::ports::{EngineApi, Journal};
 use pipeline::router::Router;
 use pipeline::sink::{Sink, SinkDeps};
 
@@ -162,9 +162,19 @@ impl Topology {
         self.books.of(stream)
     }
 
-    /// The books of every sink.
-    pub fn sink_books(&self) -> Vec<SinkBooks> {
-        self.journal.books()
+    /// The books, which outlive the pipeline.
+    pub fn all_books(&self) -> Arc<Books> {
+        self.books.clone()
+    }
+
+    /// The journal, which outlives the pipeline.
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        self.journal.clone()
+    }
+
+    /// The supervision tree.
+    pub fn tree(&self) -> Tree {
+        self.root.tree()
     }
 
     /// Waits until supervision gives up; how it ended.

@@ -8,6 +8,7 @@ a way out. The socket is DIR/docker.sock.
 
 import ctypes
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -38,7 +39,7 @@ def main():
     if missing := [name for name in ("dockerd", "containerd", "runc", "busybox", "setpriv") if shutil.which(name) is None]:
         supervise.fail(f"{', '.join(missing)} not installed: run `make deps`")
     args.dir = supervise.folder(args, "dockerd")
-    cgroup = f"dockstream-test-{os.getpid()}"
+    cgroup = f"dockstream-test-{secrets.token_hex(4)}"
     unshare(CLONE_NEWPID)
     inner = os.fork()
     if inner == 0:

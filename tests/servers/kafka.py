@@ -74,8 +74,11 @@ def main():
         supervise.fail("Apache Kafka is not installed: run `make deps`")
     folder, port = supervise.folder(args, "kafka"), args.port or supervise.free_port()
     data, config = folder / "data", folder / "server.properties"
-    text = PROPERTIES.format(port=port, controller=supervise.free_port(), data=data)
-    config.write_text(text + "".join(line + "\n" for line in args.property))
+    # A property may name the ports: one that adds a listener must repeat the others.
+    lines = PROPERTIES + "".join(line + "\n" for line in args.property)
+    for name, value in {"port": port, "controller": supervise.free_port(), "data": data}.items():
+        lines = lines.replace("{" + name + "}", str(value))
+    config.write_text(lines)
     if args.format_only:
         subprocess.run(java("kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", config), check=True)
         return

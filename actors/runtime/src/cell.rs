@@ -96,13 +96,13 @@ pub(crate) async fn run<A: Supervised>(
     let mut life = match Life::begin(inbox, build, stall_after, seed.node.path().clone()) {
         Ok(life) => life,
         // There is no actor to restart: its group has to be built anew.
-        Err(exit) => return seed.report(exit),
+        Err(exit) => return seed.leave(exit),
     };
     while let Some(mut exit) = life.lead(&mut seed).await {
         loop {
             seed.report(exit.clone());
             if !seed.next_restart().await {
-                return life.end(&seed, &exit);
+                return life.end(seed, exit);
             }
             match life.restart() {
                 Ok(()) => break seed.node.restarted(exit.kind()),
@@ -110,7 +110,7 @@ pub(crate) async fn run<A: Supervised>(
             }
         }
     }
-    life.end(&seed, &Exit::Killed);
+    life.end(seed, Exit::Killed);
 }
 
 /// The actor, its context and its watch.
@@ -222,12 +222,10 @@ impl<A: Supervised> Life<A> {
     }
 
     /// Drops the actor and its queue; nothing that panics on the way harms the thread.
-    fn end(self, seed: &Seed, exit: &Exit) {
+    fn end(self, seed: Seed, exit: Exit) {
         let cell = self.cell.clone();
-        match cell.guarded(|| drop(self)) {
-            Ok(()) => seed.node.exited(exit),
-            Err(panicked) => seed.report(panicked),
-        }
+        let dropped = cell.guarded(|| drop(self));
+        seed.leave(dropped.err().unwrap_or(exit));
     }
 }
 

@@ -156,6 +156,7 @@ pub(crate) struct Seed {
     pub reports: mpsc::UnboundedSender<GroupEvent>,
     /// A restart told while the child was busy with its end.
     pub postponed: Option<u64>,
+    last_word: Option<Exit>,
 }
 
 impl Seed {
@@ -165,13 +166,19 @@ impl Seed {
         commands: mpsc::UnboundedReceiver<Command>,
         reports: mpsc::UnboundedSender<GroupEvent>,
     ) -> Self {
-        Self { key, epoch: 0, node, commands, reports, postponed: None }
+        Self { key, epoch: 0, node, commands, reports, postponed: None, last_word: None }
     }
 
     /// Tells the group how the child ended; the child then waits for [`Seed::next_restart`].
     pub fn report(&self, exit: Exit) {
         self.node.exited(&exit);
         self.reports.send(GroupEvent::Exited { key: self.key, epoch: self.epoch, exit }).ok();
+    }
+
+    /// Tells the group that the child is over, and how it ended.
+    pub fn leave(mut self, exit: Exit) {
+        self.node.exited(&exit);
+        self.last_word = Some(exit);
     }
 
     /// True: begin anew. False: it is over.
@@ -196,6 +203,6 @@ impl Seed {
 
 impl Drop for Seed {
     fn drop(&mut self) {
-        self.reports.send(GroupEvent::Ended { key: self.key }).ok();
+        self.reports.send(GroupEvent::Ended { key: self.key, exit: self.last_word.take() }).ok();
     }
 }

@@ -151,9 +151,10 @@ pub(crate) enum GroupEvent {
         epoch: u64,
         exit: Exit,
     },
-    /// A child's task is gone.
+    /// A child's task is gone; without an exit, because its thread died under it.
     Ended {
         key: u64,
+        exit: Option<Exit>,
     },
     /// A backoff or a quarantine is over; stale where the child's epoch has passed.
     RestartDue {
@@ -187,9 +188,7 @@ pub(crate) async fn run(spec: GroupSpec, mut seed: Seed) {
     let (mut group, mut build) = living::Group::new(spec, seed.node.clone());
     loop {
         match group.live(&mut build, &mut seed).await {
-            Ending::Told(exit) => {
-                break seed.report(exit);
-            }
+            Ending::Told(exit) => break seed.leave(exit),
             Ending::Failed(exit) => {
                 let kind = exit.kind();
                 seed.report(exit);

@@ -41,3 +41,8 @@ pub use progress::{Progress, Protected};
 pub use root::{DrainReport, Root};
 pub use tree::{NodeKind, NodeState, NodeView, Tree};
 pub use turn::TurnBudget;
+
+/// Runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -31,6 +31,7 @@ pub fn mailbox<A: Actor<Context = Context<A>>>(permits: u32) -> (Mailbox<A>, Inb
     let gauge = Arc::new(MailboxGauge {
         permits: Arc::new(Semaphore::new(permits as usize)),
         capacity: permits,
+        posted: AtomicU64::new(0),
         settled: AtomicU64::new(0),
         waited_nanos: AtomicU64::new(0),
     });
@@ -115,6 +116,7 @@ impl<A: Actor> Clone for Mailbox<A> {
 pub struct MailboxGauge {
     permits: Arc<Semaphore>,
     capacity: u32,
+    posted: AtomicU64,
     settled: AtomicU64,
     waited_nanos: AtomicU64,
 }
@@ -129,7 +131,7 @@ impl MailboxGauge {
         weight.clamp(1, self.capacity)
     }
 
-    /// What is queued or being handled, in the mailbox's unit.
+    /// What is queued, being handled or reserved, in the mailbox's unit.
     pub fn depth(&self) -> u32 {
         let free = u32::try_from(self.permits.available_permits()).unwrap_or(u32::MAX);
         self.capacity.saturating_sub(free)
@@ -138,6 +140,11 @@ impl MailboxGauge {
     /// Messages that have been handled or dropped, since the mailbox was made.
     pub fn settled(&self) -> u64 {
         self.settled.load(Ordering::Relaxed)
+    }
+
+    /// Whether a message is queued or being handled; room that is only reserved does not count.
+    pub(crate) fn has_work(&self) -> bool {
+        self.settled.load(Ordering::Acquire) < self.posted.load(Ordering::Acquire)
     }
 
     /// Time senders waited for room, summed over all of them.
@@ -174,11 +181,14 @@ impl<M> Envelope<M> {
 pub struct Permit {
     _room: OwnedSemaphorePermit,
     gauge: Arc<MailboxGauge>,
+    is_posted: bool,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.gauge.settled.fetch_add(1, Ordering::Relaxed);
+        if self.is_posted {
+            self.gauge.settled.fetch_add(1, Ordering::Release);
+        }
     }
 }
 
@@ -259,7 +269,7 @@ impl<M: Weight + Send + 'static> Outlet<M> {
     }
 
     fn permit(&self, room: OwnedSemaphorePermit) -> Permit {
-        Permit { _room: room, gauge: self.gauge.clone() }
+        Permit { _room: room, gauge: self.gauge.clone(), is_posted: false }
     }
 }
 
@@ -326,7 +336,9 @@ impl<M: Message<Result = ()> + Send + 'static> Clone for Control<M> {
     }
 }
 
-fn post<M: Send + 'static>(to: &Arc<dyn Post<Envelope<M>>>, message: M, permit: Permit) -> Result<(), M> {
+fn post<M: Send + 'static>(to: &Arc<dyn Post<Envelope<M>>>, message: M, mut permit: Permit) -> Result<(), M> {
+    permit.is_posted = true;
+    permit.gauge.posted.fetch_add(1, Ordering::Release);
     to.post(Envelope { message, permit }).map_err(Envelope::open)
 }
 

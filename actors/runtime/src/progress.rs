@@ -77,7 +77,7 @@ impl StallWatch {
     pub fn is_stalled(&mut self, progress: &Progress, gauge: &MailboxGauge, now: Instant) -> bool {
         let shared = &progress.shared;
         let count = shared.ticks.load(Ordering::Relaxed).wrapping_add(gauge.settled());
-        let has_work = gauge.depth() > 0 || shared.pending.load(Ordering::Relaxed) > 0;
+        let has_work = gauge.has_work() || shared.pending.load(Ordering::Relaxed) > 0;
         let is_protected = shared.protected.load(Ordering::Relaxed) > 0;
         if count != self.last_count || !has_work || is_protected {
             self.last_count = count;

@@ -53,7 +53,9 @@ impl Root {
     pub async fn ended(&mut self) -> Exit {
         while self.exit.is_none() {
             match self.events.recv().await {
-                Some(GroupEvent::Exited { exit, .. }) => self.exit = Some(exit),
+                Some(GroupEvent::Exited { exit, .. } | GroupEvent::Ended { exit: Some(exit), .. }) => {
+                    self.exit = Some(exit)
+                }
                 Some(_) => {}
                 None => self.exit = Some(Exit::Killed),
             }

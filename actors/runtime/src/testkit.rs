@@ -22,6 +22,7 @@
 //! });
 //! ```
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -74,7 +75,7 @@ pub enum Deed {
     /// Wait, then record the number; other messages wait as well.
     Slow(u64, Duration),
     /// Keep a value until the message is handled or dropped.
-    Hold(Arc<()>),
+    Hold(Box<dyn Any + Send>),
     /// Send a deed to another actor, and wait until it is taken.
     Forward(Outlet<Deed>, Box<Deed>),
     /// Panic in the handler.
@@ -218,7 +219,8 @@ impl Cast {
         self.lock().traps.insert((name.into(), place), times);
     }
 
-    /// What an actor did, in order: `started`, `restarting`, `handled 7`, `signalled 7`, `drained`, `stopped`, `dropped`.
+    /// What an actor did, in order: `started`, `restarting`, `handled 7`, `signalled 7`, `drained`, `stopped`,
+    /// `dropped`, `blocks`, and `heard of x: killed` for an exit.
     pub fn of(&self, name: &str) -> Vec<String> {
         self.lock().record.iter().filter(|(actor, _)| actor == name).map(|(_, what)| what.clone()).collect()
     }
@@ -348,7 +350,10 @@ impl Handler<Envelope<Deed>> for Scripted {
                 }));
             }
             Deed::Owe(work) => self.cell.progress().pending(work),
-            Deed::Block(time) => std::thread::sleep(time),
+            Deed::Block(time) => {
+                self.note("blocks");
+                std::thread::sleep(time);
+            }
         }
     }
 }

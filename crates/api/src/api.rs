@@ -55,11 +55,11 @@ pub struct About {
 }
 
 /// What requests are answered from. Shared by all workers.
-pub struct Api {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) sight: Arc<dyn Sight>,
-    pub(crate) about: About,
-    pub(crate) config: ApiConfig,
+pub(crate) struct Api {
+    pub store: Arc<dyn Store>,
+    pub sight: Arc<dyn Sight>,
+    pub about: About,
+    pub config: ApiConfig,
     /// The address in use; differs from the configured one where that has port 0.
-    pub(crate) listen: SocketAddr,
+    pub listen: SocketAddr,
 }

@@ -2,15 +2,14 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 
 use crate::ApiConfig;
 
 /// The address is taken: connections queue up until an [`ApiServer`](crate::ApiServer) accepts them, and while
-/// one restarts. Clones share the socket.
-#[derive(Clone, Debug)]
+/// one restarts. Shared as an `Arc`, so that a server built anew finds it again.
+#[derive(Debug)]
 pub struct Bound {
-    pub(crate) listener: Arc<TcpListener>,
+    pub(crate) listener: TcpListener,
     pub(crate) config: ApiConfig,
     address: SocketAddr,
 }
@@ -62,7 +61,7 @@ impl BindError {
 pub fn bind(config: ApiConfig) -> Result<Bound, BindError> {
     let listener = TcpListener::bind(config.listen).map_err(|error| BindError::new(config.listen, error))?;
     let address = listener.local_addr().map_err(|error| BindError::new(config.listen, error))?;
-    Ok(Bound { listener: Arc::new(listener), config, address })
+    Ok(Bound { listener, config, address })
 }
 
 #[cfg(test)]

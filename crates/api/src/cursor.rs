@@ -6,11 +6,12 @@ use sha2::{Digest, Sha256};
 
 use crate::problem::{Problem, ProblemKind};
 
-const SEAL_BYTES: usize = 8;
+/// Characters of a seal.
+const SEAL: usize = 11;
 
 /// Marks a cursor as belonging to one route and one set of filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seal([u8; SEAL_BYTES]);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seal(String);
 
 impl Seal {
     /// The seal of a route with these filters.
@@ -21,26 +22,37 @@ impl Seal {
             hash.update((text.len() as u64).to_be_bytes());
             hash.update(text);
         }
-        let mut seal = [0; SEAL_BYTES];
-        seal.copy_from_slice(&hash.finalize()[..SEAL_BYTES]);
-        Self(seal)
+        Self(URL_SAFE_NO_PAD.encode(&hash.finalize()[..8]))
     }
 
-    /// The cursor a client gets for `place`.
-    pub fn close(self, place: &str) -> String {
-        URL_SAFE_NO_PAD.encode([&self.0, place.as_bytes()].concat())
+    /// The cursor a client gets for `place`, which must be safe in a URL.
+    pub fn close(&self, place: &str) -> String {
+        format!("{}{place}", self.0)
     }
 
     /// The place in a cursor that a client sent.
-    pub fn open(self, cursor: &str) -> Result<String, Problem> {
-        let refused = |why: &str| Problem::new(ProblemKind::InvalidCursor, why).with("parameter", "cursor");
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused("the cursor is not one of this API"))?;
-        let (seal, place) = bytes.split_at_checked(SEAL_BYTES).ok_or_else(|| refused("the cursor is cut short"))?;
+    pub fn open(&self, cursor: &str) -> Result<String, Problem> {
+        let (seal, place) = cursor.split_at_checked(SEAL).ok_or_else(|| refused("the cursor is cut short"))?;
         if seal != self.0 {
             return Err(refused("the cursor belongs to another route or to other filters"));
         }
-        String::from_utf8(place.to_vec()).map_err(|_| refused("the cursor is damaged"))
+        Ok(place.to_owned())
     }
+}
+
+/// Any text as a place.
+pub(crate) fn place_of(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(text)
+}
+
+/// The text of a place.
+pub(crate) fn text_of(place: &str) -> Result<String, Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(place).map_err(|_| refused("the cursor is damaged"))?;
+    String::from_utf8(bytes).map_err(|_| refused("the cursor is damaged"))
+}
+
+fn refused(why: &str) -> Problem {
+    Problem::new(ProblemKind::InvalidCursor, why).with("parameter", "cursor")
 }
 
 #[cfg(test)]
@@ -64,8 +76,11 @@ mod tests {
     #[test]
     fn a_forged_or_broken_cursor_is_refused() {
         let seal = Seal::new("containers", &[]);
-        for bad in ["x", "AAAA", "AAAAAAAAAAA", "!!!!", "' or 1=1 --", &seal.close("place")[1..]] {
+        for bad in ["x", "AAAA", "AAAAAAAAAAA", "äääääääääää", "' or 1=1 --", &seal.close("place")[1..]] {
             assert!(seal.open(bad).is_err(), "{bad} was taken");
+        }
+        for bad in ["!", "A", "_w"] {
+            assert!(text_of(bad).is_err(), "{bad} was taken");
         }
     }
 }

@@ -40,7 +40,8 @@ pub(crate) async fn guard(
     let arrived = Instant::now();
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
-    let span = tracing::info_span!("request", request_id = id.as_str(), method = %request.method(), path = request.path());
+    let span =
+        tracing::info_span!("request", request_id = id.as_str(), method = %request.method(), path = request.path());
     let checked = check(&api, &request);
     let answer = async {
         let mut answer = match checked {
@@ -106,9 +107,10 @@ fn check_host(api: &Api, request: &ServiceRequest) -> Result<(), Problem> {
     }
     // An absolute request target names a host too.
     match request.uri().host() {
-        Some(target) if !is_allowed(target, api.listen, &api.config.allowed_hosts) => {
-            Err(Problem::new(ProblemKind::HostNotAllowed, "the request target names a host this API does not answer to"))
-        }
+        Some(target) if !is_allowed(target, api.listen, &api.config.allowed_hosts) => Err(Problem::new(
+            ProblemKind::HostNotAllowed,
+            "the request target names a host this API does not answer to",
+        )),
         _ => Ok(()),
     }
 }
@@ -140,7 +142,8 @@ fn is_allowed(authority: &str, listen: SocketAddr, configured: &[String]) -> boo
 
 /// `name`, `name:port`, `1.2.3.4:port`, `[::1]:port` → what stands before the port.
 fn without_port(authority: &str) -> Option<&str> {
-    let is_port = |text: &str| text.is_empty() || text.parse::<u16>().is_ok() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port =
+        |text: &str| text.is_empty() || text.parse::<u16>().is_ok() && text.bytes().all(|byte| byte.is_ascii_digit());
     let name = match authority.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => is_port(port).then_some(name)?,
         _ => authority,
@@ -159,8 +162,19 @@ mod tests {
     #[test]
     fn loopback_names_with_any_port_are_allowed() {
         for name in [
-            "localhost", "localhost:8080", "LOCALHOST:9", "localhost.", "app.localhost", "127.0.0.1", "127.0.0.1:8080",
-            "127.9.9.9", "[::1]", "[::1]:8080", "localhost:", "dockstream.lan:8080", "Dockstream.LAN",
+            "localhost",
+            "localhost:8080",
+            "LOCALHOST:9",
+            "localhost.",
+            "app.localhost",
+            "127.0.0.1",
+            "127.0.0.1:8080",
+            "127.9.9.9",
+            "[::1]",
+            "[::1]:8080",
+            "localhost:",
+            "dockstream.lan:8080",
+            "Dockstream.LAN",
         ] {
             assert!(allowed(name), "{name}");
         }
@@ -169,9 +183,23 @@ mod tests {
     #[test]
     fn names_that_only_resemble_loopback_are_not() {
         for name in [
-            "", ":8080", "evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example",
-            "localhost@evil.example", "evil.example#localhost", "10.0.0.1:8080", "[::2]:8080", "localhost:port", "localhost:99999",
-            "0.0.0.0", "notlocalhost", "localhost..", "localhost:80:80", "127.0.0.1:+80",
+            "",
+            ":8080",
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "localhost@evil.example",
+            "evil.example#localhost",
+            "10.0.0.1:8080",
+            "[::2]:8080",
+            "localhost:port",
+            "localhost:99999",
+            "0.0.0.0",
+            "notlocalhost",
+            "localhost..",
+            "localhost:80:80",
+            "127.0.0.1:+80",
         ] {
             assert!(!allowed(name), "{name}");
         }

@@ -25,7 +25,9 @@ a{color:light-dark(#0353a4,#8ab4f8)}\
 /// The `Content-Security-Policy` of pages: nothing but the style above.
 pub(crate) static POLICY: LazyLock<String> = LazyLock::new(|| {
     let style = STANDARD.encode(Sha256::digest(STYLE));
-    format!("default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+    format!(
+        "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
 });
 
 /// A page around `body`, which must be HTML already.

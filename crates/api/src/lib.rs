@@ -4,7 +4,7 @@
 //! both snapshots: no request ever waits for the pipeline or for a Docker engine. Nothing it serves changes
 //! anything.
 //!
-//! Every route is one [`operation`]: the same description registers it, checks its queries and becomes the
+//! Every route is described once: the same description registers it, checks its queries and becomes the
 //! OpenAPI document, so the three cannot part. [`bind`] takes the address once; [`ApiServer`] is the actor
 //! that serves on it and may be restarted without losing it.
 
@@ -14,10 +14,10 @@ mod bind;
 mod call;
 mod cursor;
 mod guard;
+mod html;
 mod moment;
 mod openapi;
 mod operation;
-mod html;
 mod problem;
 mod query;
 mod request_id;
@@ -25,7 +25,7 @@ mod routes;
 mod server;
 mod sight;
 
-pub use api::{About, Api, ApiConfig};
+pub use api::{About, ApiConfig};
 pub use bind::{BindError, Bound, bind};
 pub use server::ApiServer;
 pub use sight::{Readiness, Sight, SinkView};

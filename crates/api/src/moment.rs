@@ -83,7 +83,9 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_none() {
-        for text in ["", "soon", "now-", "now+1h", "now-6", "now-h", "now-6y", "yesterday", "1.2.3", "1.", ".", "-5", "1e9"] {
+        for text in
+            ["", "soon", "now-", "now+1h", "now-6", "now-h", "now-6y", "yesterday", "1.2.3", "1.", ".", "-5", "1e9"]
+        {
             assert_eq!(parse(text, Timestamp::default()), None, "{text}");
         }
         for text in ["99999999999999999999", "9223372037", "now-99999999999999999999d", "now-18446744073709551615w"] {

@@ -124,9 +124,13 @@ impl Kind {
     pub fn schema(self) -> Value {
         match self {
             Self::Text => json!({"type": "string", "minLength": 1, "maxLength": crate::query::MAX_TEXT}),
-            Self::Label => json!({"type": "string", "minLength": 1, "maxLength": crate::query::MAX_TEXT, "examples": ["tier=front"]}),
+            Self::Label => {
+                json!({"type": "string", "minLength": 1, "maxLength": crate::query::MAX_TEXT, "examples": ["tier=front"]})
+            }
             Self::Word(words) => json!({"type": "string", "enum": words}),
-            Self::Time => json!({"type": "string", "description": moment::SHAPE, "examples": ["now-6h", "2026-11-20T12:00:00Z"]}),
+            Self::Time => {
+                json!({"type": "string", "description": moment::SHAPE, "examples": ["now-6h", "2026-11-20T12:00:00Z"]})
+            }
             Self::Integer { min, max, default } => {
                 json!({"type": "integer", "minimum": min, "maximum": max, "default": default})
             }
@@ -143,8 +147,5 @@ pub(crate) const LIMIT: Parameter =
     Parameter::once("limit", Kind::Integer { min: 1, max: 1_000, default: DEFAULT_LIMIT }, "How many items at most.");
 
 /// Where a list goes on.
-pub(crate) const CURSOR: Parameter = Parameter::once(
-    "cursor",
-    Kind::Cursor,
-    "`page.next_cursor` of the answer before, with the same filters; opaque.",
-);
+pub(crate) const CURSOR: Parameter =
+    Parameter::once("cursor", Kind::Cursor, "`page.next_cursor` of the answer before, with the same filters; opaque.");

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use actix_web::dev::{Server, ServerHandle};
@@ -13,8 +14,12 @@ use actix_web::{App, HttpServer, web};
 use actor_runtime::{Cell, Drain, Exit};
 use store::Store;
 
+use crate::api::Api;
 use crate::guard::guard;
-use crate::{About, Api, Bound, Sight, routes};
+use crate::{About, Bound, Sight, routes};
+
+/// Time a client has to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves the API on an address that is [`Bound`].
 pub struct ApiServer {
@@ -45,7 +50,7 @@ impl ApiServer {
         let server = HttpServer::new(app)
             .workers(config.workers)
             .max_connections(config.max_connections)
-            .client_request_timeout(config.request_timeout)
+            .client_request_timeout(HEAD_TIMEOUT)
             .shutdown_timeout(config.drain.as_secs().max(1))
             .disable_signals()
             .listen(self.bound.listener.try_clone()?)?;

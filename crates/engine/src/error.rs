@@ -28,16 +28,21 @@ pub(crate) fn failed(failure: EngineFailure, message: impl Display) -> EngineErr
 /// The socket at `path` could not be connected to.
 pub(crate) fn not_connected(url: impl Display, path: &Path, error: &io::Error) -> EngineError {
     match error.kind() {
-        io::ErrorKind::NotFound => {
-            failed(EngineFailure::Unreachable, format_args!("no Docker engine at {url}: the socket does not exist (is the engine running?)"))
+        io::ErrorKind::NotFound => failed(
+            EngineFailure::Unreachable,
+            format_args!("no Docker engine at {url}: the socket does not exist (is the engine running?)"),
+        ),
+        io::ErrorKind::PermissionDenied => failed(
+            EngineFailure::Refused,
+            format_args!("{url} may not be opened by this user: add it to the group docker, or run as root"),
+        ),
+        io::ErrorKind::ConnectionRefused if !is_socket(path) => {
+            failed(EngineFailure::Unreachable, format_args!("no Docker engine at {url}: this is not a socket"))
         }
-        io::ErrorKind::PermissionDenied => {
-            failed(EngineFailure::Refused, format_args!("{url} may not be opened by this user: add it to the group docker, or run as root"))
-        }
-        io::ErrorKind::ConnectionRefused if !is_socket(path) => failed(EngineFailure::Unreachable, format_args!("no Docker engine at {url}: this is not a socket")),
-        io::ErrorKind::ConnectionRefused => {
-            failed(EngineFailure::Unreachable, format_args!("no Docker engine at {url}: the socket is there, but nobody listens (did the engine stop?)"))
-        }
+        io::ErrorKind::ConnectionRefused => failed(
+            EngineFailure::Unreachable,
+            format_args!("no Docker engine at {url}: the socket is there, but nobody listens (did the engine stop?)"),
+        ),
         _ => failed(EngineFailure::Unreachable, format_args!("{url} cannot be opened: {error}")),
     }
 }
@@ -62,7 +67,13 @@ pub(crate) fn malformed(url: impl Display, what: impl Display, cause: impl Displ
 }
 
 /// The engine answered with a status that is no success.
-pub(crate) fn answered(url: impl Display, what: impl Display, status: u16, concern: Concern, body: &[u8]) -> EngineError {
+pub(crate) fn answered(
+    url: impl Display,
+    what: impl Display,
+    status: u16,
+    concern: Concern,
+    body: &[u8],
+) -> EngineError {
     let failure = match (status, concern) {
         (404 | 409, Concern::Container) => EngineFailure::Gone,
         (408 | 504, _) => EngineFailure::Timeout,
@@ -94,7 +105,9 @@ pub(crate) fn words(body: &[u8]) -> String {
         cause: Option<String>,
     }
     let object = serde_json::from_slice::<ErrorObject>(body).ok();
-    let text = object.and_then(|object| object.message.or(object.cause)).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    let text = object
+        .and_then(|object| object.message.or(object.cause))
+        .unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
     match one_line(&text) {
         text if text.is_empty() => "no reason given".to_owned(),
         text => text,
@@ -103,7 +116,10 @@ pub(crate) fn words(body: &[u8]) -> String {
 
 fn one_line(text: &str) -> String {
     let mut line = String::new();
-    for word in text.split(|character: char| character.is_whitespace() || character.is_control()).filter(|word| !word.is_empty()) {
+    for word in text
+        .split(|character: char| character.is_whitespace() || character.is_control())
+        .filter(|word| !word.is_empty())
+    {
         if !line.is_empty() {
             line.push(' ');
         }

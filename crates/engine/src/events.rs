@@ -27,7 +27,11 @@ enum Line {
 
 /// The events among `documents`, up to the first error. A line that is no event is skipped: the first of a feed is
 /// logged, all are added to `skipped`.
-pub(crate) fn feed(documents: Documents, url: Arc<str>, skipped: Arc<AtomicU64>) -> impl Stream<Item = Result<EngineEvent, EngineError>> {
+pub(crate) fn feed(
+    documents: Documents,
+    url: Arc<str>,
+    skipped: Arc<AtomicU64>,
+) -> impl Stream<Item = Result<EngineEvent, EngineError>> {
     let reading = Some((documents, false));
     stream::unfold(reading, move |reading| {
         let (url, skipped) = (url.clone(), skipped.clone());
@@ -41,7 +45,8 @@ pub(crate) fn feed(documents: Documents, url: Arc<str>, skipped: Arc<AtomicU64>)
                 match decode(&document) {
                     Line::Event(event) => return Some((Ok(event), Some((documents, warned)))),
                     Line::Error(error) => {
-                        let error = failed(EngineFailure::Server, format_args!("{url}: the engine ends its events: {error}"));
+                        let error =
+                            failed(EngineFailure::Server, format_args!("{url}: the engine ends its events: {error}"));
                         return Some((Err(error), None));
                     }
                     Line::Other => {
@@ -86,7 +91,8 @@ struct RawActor {
 
 fn decode(document: &[u8]) -> Line {
     let Ok(raw) = serde_json::from_slice::<RawEvent>(document) else { return Line::Other };
-    let time = raw.time_nano.filter(|nanos| *nanos > 0).or(raw.time.and_then(|seconds| seconds.checked_mul(1_000_000_000)));
+    let time =
+        raw.time_nano.filter(|nanos| *nanos > 0).or(raw.time.and_then(|seconds| seconds.checked_mul(1_000_000_000)));
     let action = raw.action.or(raw.status).filter(|action| !action.is_empty());
     let (Some(time), Some(action)) = (time, action) else {
         let error = raw.kind.is_none() && document.starts_with(b"{") && is_error(document);
@@ -104,7 +110,12 @@ fn decode(document: &[u8]) -> Line {
         kind,
         argument,
         actor_id: actor.id.filter(|id| !id.is_empty()).or(raw.id).unwrap_or_default(),
-        attributes: actor.attributes.unwrap_or_default().into_iter().filter_map(|(key, value)| Some((key, text(value)?))).collect(),
+        attributes: actor
+            .attributes
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, text(value)?)))
+            .collect(),
     })
 }
 
@@ -131,7 +142,8 @@ fn is_error(document: &[u8]) -> bool {
         message: Option<String>,
         cause: Option<String>,
     }
-    serde_json::from_slice::<ErrorObject>(document).is_ok_and(|object| object.message.is_some() || object.cause.is_some())
+    serde_json::from_slice::<ErrorObject>(document)
+        .is_ok_and(|object| object.message.is_some() || object.cause.is_some())
 }
 
 #[cfg(test)]
@@ -152,7 +164,12 @@ mod tests {
 
     #[test]
     fn every_recorded_event_is_decoded_with_time_actor_and_name() {
-        for name in ["d20v1_events_mix.jsonl", "d20v1_events_rm_force.jsonl", "d26v2_events_mix.jsonl", "d28v2_events_mix.jsonl"] {
+        for name in [
+            "d20v1_events_mix.jsonl",
+            "d20v1_events_rm_force.jsonl",
+            "d26v2_events_mix.jsonl",
+            "d28v2_events_mix.jsonl",
+        ] {
             let events = recorded(name);
             assert!(events.len() > 10, "{name}");
             for event in events {
@@ -166,7 +183,8 @@ mod tests {
     #[test]
     fn a_payload_of_the_action_becomes_its_argument() {
         let events = recorded("d28v2_events_mix.jsonl");
-        let argument = |action: &str| events.iter().find(|event| event.action == action).and_then(|event| event.argument.clone());
+        let argument =
+            |action: &str| events.iter().find(|event| event.action == action).and_then(|event| event.argument.clone());
         assert_eq!(argument("health_status").as_deref(), Some("unhealthy"));
         assert_eq!(argument("exec_create").as_deref(), Some("true "));
         assert_eq!(argument("start"), None);
@@ -175,28 +193,50 @@ mod tests {
     #[test]
     fn podmans_own_types_and_words_come_through() {
         let events = recorded("p43v1_events_mix.jsonl");
-        assert!(events.iter().any(|event| (event.kind.as_str(), event.action.as_str()) == ("system", "refresh") && event.actor_id.is_empty()));
-        assert!(events.iter().any(|event| (event.kind.as_str(), event.action.as_str()) == ("container", "destroy")), "podman's `remove`");
+        assert!(
+            events.iter().any(|event| (event.kind.as_str(), event.action.as_str()) == ("system", "refresh")
+                && event.actor_id.is_empty())
+        );
+        assert!(
+            events.iter().any(|event| (event.kind.as_str(), event.action.as_str()) == ("container", "destroy")),
+            "podman's `remove`"
+        );
         assert!(!events.iter().any(|event| event.action == "remove"));
     }
 
     #[test]
     fn strange_events_are_kept_as_words() {
-        let event = event(r#"{"Type":"quantum","Action":"entangle: a: b","Actor":{"ID":"x","Attributes":{"n":7,"gone":null}},"timeNano":5,"new":[1]}"#);
-        assert_eq!((event.kind.as_str(), event.action.as_str(), event.argument.as_deref()), ("quantum", "entangle", Some("a: b")));
+        let event = event(
+            r#"{"Type":"quantum","Action":"entangle: a: b","Actor":{"ID":"x","Attributes":{"n":7,"gone":null}},"timeNano":5,"new":[1]}"#,
+        );
+        assert_eq!(
+            (event.kind.as_str(), event.action.as_str(), event.argument.as_deref()),
+            ("quantum", "entangle", Some("a: b"))
+        );
         assert_eq!(event.attributes, BTreeMap::from([("n".to_owned(), "7".to_owned())]));
     }
 
     #[test]
     fn an_event_of_an_old_engine_has_its_words_elsewhere() {
         let event = event(r#"{"status":"start","id":"abc","from":"busybox","time":1795175444}"#);
-        assert_eq!((event.kind.as_str(), event.action.as_str(), event.actor_id.as_str()), ("container", "start", "abc"));
+        assert_eq!(
+            (event.kind.as_str(), event.action.as_str(), event.actor_id.as_str()),
+            ("container", "start", "abc")
+        );
         assert_eq!(event.timestamp, Timestamp::from_nanos(1_795_175_444_000_000_000));
     }
 
     #[test]
     fn a_line_that_is_no_event_is_told_from_an_error_object() {
-        for other in ["", "x", "{}", "[]", r#"{"Type":"container"}"#, r#"{"Type":"container","Action":"start"}"#, r#"{"Type":7,"timeNano":1}"#] {
+        for other in [
+            "",
+            "x",
+            "{}",
+            "[]",
+            r#"{"Type":"container"}"#,
+            r#"{"Type":"container","Action":"start"}"#,
+            r#"{"Type":7,"timeNano":1}"#,
+        ] {
             assert_eq!(decode(other.as_bytes()), Line::Other, "{other}");
         }
         assert_eq!(decode(br#"{"message":"no space left"}"#), Line::Error("no space left".to_owned()));

@@ -35,7 +35,12 @@ pub struct HostOptions {
 
 impl Default for HostOptions {
     fn default() -> Self {
-        Self { max_connections: 5, max_polls: 16, call_timeout: Duration::from_secs(30), head_timeout: Duration::from_secs(10) }
+        Self {
+            max_connections: 5,
+            max_polls: 16,
+            call_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -66,7 +71,8 @@ impl Host {
         let transport = Transport::new(url);
         let url: Arc<str> = url.to_string().into();
         let version = ApiVersion::default();
-        let calls = Unary::new(transport.clone(), version.clone(), url.clone(), options.max_connections, options.call_timeout);
+        let calls =
+            Unary::new(transport.clone(), version.clone(), url.clone(), options.max_connections, options.call_timeout);
         Ok(Self {
             name,
             polls: calls.with_bounds(options.max_polls, options.call_timeout),
@@ -87,7 +93,8 @@ impl Host {
     }
 
     async fn documents(&self, path: &str, what: String, concern: Concern) -> Result<http::Documents, EngineError> {
-        http::documents(&self.transport, &self.url, &self.version.path(path), &what.into(), concern, self.head_timeout).await
+        http::documents(&self.transport, &self.url, &self.version.path(path), &what.into(), concern, self.head_timeout)
+            .await
     }
 }
 
@@ -126,18 +133,21 @@ impl EngineApi for Host {
     }
 
     async fn list(&self) -> Result<Vec<(ContainerId, ContainerState)>, EngineError> {
-        let listed: Vec<Listed> = self.calls.json("/containers/json?all=1", "list of containers", Concern::Engine).await?;
+        let listed: Vec<Listed> =
+            self.calls.json("/containers/json?all=1", "list of containers", Concern::Engine).await?;
         Ok(inventory::containers(&self.name, listed))
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<ContainerRecord, EngineError> {
         let what = format!("inspect of {}", id.short());
-        let inspected: Inspected = self.calls.json(&format!("/containers/{id}/json"), &what, Concern::Container).await?;
+        let inspected: Inspected =
+            self.calls.json(&format!("/containers/{id}/json"), &what, Concern::Container).await?;
         Ok(inspected.record(&self.name, id, Timestamp::from(SystemTime::now())))
     }
 
     async fn events(&self, since: Option<Timestamp>) -> Result<EventFeed, EngineError> {
-        let path = since.map_or_else(|| "/events".to_owned(), |since| format!("/events?since={}", events::since(since)));
+        let path =
+            since.map_or_else(|| "/events".to_owned(), |since| format!("/events?since={}", events::since(since)));
         let documents = self.documents(&path, "events".to_owned(), Concern::Engine).await?;
         Ok(events::feed(documents, self.url.clone(), self.skipped_events.clone()).boxed())
     }
@@ -149,10 +159,14 @@ impl EngineApi for Host {
 
     async fn stats_once(&self, id: &ContainerId) -> Result<Bytes, EngineError> {
         let what = format!("stats of {}", id.short());
-        let frame = self.polls.get(&format!("/containers/{id}/stats?stream=0&one-shot=1"), &what, Concern::Container).await?;
+        let frame =
+            self.polls.get(&format!("/containers/{id}/stats?stream=0&one-shot=1"), &what, Concern::Container).await?;
         if frame.trim_ascii().is_empty() {
             // Podman, for a container that does not run.
-            return Err(failed(EngineFailure::Gone, format_args!("{}: {what}: the engine has no frame to give", self.url)));
+            return Err(failed(
+                EngineFailure::Gone,
+                format_args!("{}: {what}: the engine has no frame to give", self.url),
+            ));
         }
         Ok(frame)
     }

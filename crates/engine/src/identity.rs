@@ -42,7 +42,8 @@ pub(crate) fn agree(engine: (u32, u32), oldest: Option<(u32, u32)>) -> (u32, u32
 /// Puts together what the engine said; `info` may be missing where a proxy does not let it through.
 pub(crate) fn info(ping: &Ping, version: &SystemVersion, info: Option<SystemInfo>) -> EngineInfo {
     let info = info.unwrap_or_default();
-    let podman = version.components.iter().flatten().any(|component| component.name.to_ascii_lowercase().contains("podman"));
+    let podman =
+        version.components.iter().flatten().any(|component| component.name.to_ascii_lowercase().contains("podman"));
     let os = info.os_type.as_deref().or(version.os.as_deref()).and_then(os_family);
     EngineInfo {
         engine: if podman { "podman" } else { "docker" }.to_owned(),
@@ -105,7 +106,11 @@ mod tests {
             ("d28v2", "docker", "28.5.2+dfsg4", (1, 51), CpuClock::System, 2),
             ("p43v1", "podman", "4.3.1", (1, 41), CpuClock::Wall, 1),
         ] {
-            let told = info(&Ping::default(), &recorded(&format!("{prefix}_version.json")), Some(recorded(&format!("{prefix}_info.json"))));
+            let told = info(
+                &Ping::default(),
+                &recorded(&format!("{prefix}_version.json")),
+                Some(recorded(&format!("{prefix}_info.json"))),
+            );
             assert_eq!((told.engine.as_str(), told.version.as_str()), (engine, version));
             assert_eq!((told.api_version, told.cpu_clock, told.cgroup_version), (api, clock, Some(cgroup)), "{prefix}");
             assert_eq!((told.os, told.cpus), (OsFamily::Linux, Some(2)), "{prefix}");
@@ -116,7 +121,10 @@ mod tests {
     #[test]
     fn without_info_the_rest_is_still_told() {
         let told = info(&Ping::default(), &recorded("d28v2_version.json"), None);
-        assert_eq!((told.engine.as_str(), told.cpus, told.memory_bytes, told.cgroup_version), ("docker", None, None, None));
+        assert_eq!(
+            (told.engine.as_str(), told.cpus, told.memory_bytes, told.cgroup_version),
+            ("docker", None, None, None)
+        );
         assert_eq!(told.kernel.as_deref(), Some("6.12.107+deb13-cloud-amd64"));
     }
 

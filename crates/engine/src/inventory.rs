@@ -55,7 +55,9 @@ mod tests {
     #[test]
     fn one_strange_entry_does_not_lose_the_list() {
         let id = "ab".repeat(32);
-        let text = format!(r#"[{{"Id":"short","State":"running"}},{{"Id":"{id}","State":"levitating","New":{{}}}},{{"Id":"{id}"}}]"#);
+        let text = format!(
+            r#"[{{"Id":"short","State":"running"}},{{"Id":"{id}","State":"levitating","New":{{}}}},{{"Id":"{id}"}}]"#
+        );
         let containers = containers(&"h".parse().unwrap(), serde_json::from_str(&text).unwrap());
         assert_eq!(containers.iter().map(|(_, state)| *state).collect::<Vec<_>>(), [ContainerState::Unknown; 2]);
     }

@@ -64,7 +64,13 @@ pub(crate) struct Unary {
 
 impl Unary {
     /// `at_once` calls run at the same time, the others wait for them; each call, waiting included, ends within `patience`.
-    pub(crate) fn new(transport: Transport, version: ApiVersion, url: Arc<str>, at_once: usize, patience: Duration) -> Self {
+    pub(crate) fn new(
+        transport: Transport,
+        version: ApiVersion,
+        url: Arc<str>,
+        at_once: usize,
+        patience: Duration,
+    ) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
@@ -86,7 +92,12 @@ impl Unary {
     }
 
     /// Asks for `path` under the agreed version, and understands the answer as JSON.
-    pub(crate) async fn json<T: DeserializeOwned>(&self, path: &str, what: &str, concern: Concern) -> Result<T, EngineError> {
+    pub(crate) async fn json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        what: &str,
+        concern: Concern,
+    ) -> Result<T, EngineError> {
         let body = self.get(path, what, concern).await?;
         serde_json::from_slice(&body).map_err(|error| malformed(&self.url, what, error))
     }
@@ -97,7 +108,11 @@ impl Unary {
     }
 
     /// A typed call through bollard, within the same bounds.
-    pub(crate) async fn typed<T>(&self, what: &str, call: impl Future<Output = Result<T, bollard::errors::Error>>) -> Result<T, EngineError> {
+    pub(crate) async fn typed<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
         self.bounded(what, async { call.await.map_err(|error| self.from_bollard(what, &error)) }).await
     }
 
@@ -114,11 +129,20 @@ impl Unary {
                 unary.client.request(request).await.map_err(bollard::errors::Error::from)
             }
         };
-        Docker::connect_with_custom_transport(transport, Some("http://docker"), self.patience.as_secs().max(1), bollard::API_DEFAULT_VERSION)
-            .map_err(|error| self.from_bollard("setting up the client", &error))
+        Docker::connect_with_custom_transport(
+            transport,
+            Some("http://docker"),
+            self.patience.as_secs().max(1),
+            bollard::API_DEFAULT_VERSION,
+        )
+        .map_err(|error| self.from_bollard("setting up the client", &error))
     }
 
-    async fn bounded<T>(&self, what: &str, call: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
+    async fn bounded<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
         let bounded = async {
             let _permit = self.permits.acquire().await.expect("nobody closes this semaphore");
             call.await
@@ -147,7 +171,9 @@ impl Unary {
         let (head, body) = response.into_parts();
         match Limited::new(body, ANSWER).collect().await {
             Ok(body) => Ok((head, body.to_bytes())),
-            Err(error) if error.is::<LengthLimitError>() => Err(malformed(&self.url, what, format_args!("longer than {ANSWER} bytes"))),
+            Err(error) if error.is::<LengthLimitError>() => {
+                Err(malformed(&self.url, what, format_args!("longer than {ANSWER} bytes")))
+            }
             Err(error) => Err(broken(&self.url, what, error)),
         }
     }
@@ -159,7 +185,9 @@ impl Unary {
                 answered(&self.url, what, *status_code, Concern::Engine, message.as_bytes())
             }
             Error::RequestTimeoutError => timed_out(&self.url, what, self.patience),
-            Error::JsonDataError { .. } | Error::JsonSerdeError { .. } | Error::StrParseError { .. } => malformed(&self.url, what, error),
+            Error::JsonDataError { .. } | Error::JsonSerdeError { .. } | Error::StrParseError { .. } => {
+                malformed(&self.url, what, error)
+            }
             Error::HyperLegacyError { err } => from_chain(&self.url, what, err),
             Error::HyperResponseError { err } => from_chain(&self.url, what, err),
             Error::IOError { err } => broken(&self.url, what, err),

@@ -24,7 +24,12 @@ fn stats_frames() -> Vec<(String, String)> {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let other = ["events", "info", "inspect", "list", "version", "README"].iter().any(|word| name.contains(word));
         if !other {
-            frames.extend(recorded(&name).lines().enumerate().map(|(line, frame)| (format!("{name}:{}", line + 1), frame.to_owned())));
+            frames.extend(
+                recorded(&name)
+                    .lines()
+                    .enumerate()
+                    .map(|(line, frame)| (format!("{name}:{}", line + 1), frame.to_owned())),
+            );
         }
     }
     frames.sort();
@@ -49,14 +54,21 @@ fn through_bollard(text: &str) -> Frame {
     let pids = stats.pids_stats.unwrap_or_default();
     let storage = stats.storage_stats.unwrap_or_default();
     let interfaces = stats.networks.unwrap_or_default();
-    let total = |counter: fn(&bollard::models::ContainerNetworkStats) -> Option<u64>| interfaces.values().filter_map(counter).sum();
+    let total = |counter: fn(&bollard::models::ContainerNetworkStats) -> Option<u64>| {
+        interfaces.values().filter_map(counter).sum()
+    };
     let block = stats.blkio_stats.and_then(|blkio| blkio.io_service_bytes_recursive).map(|entries| {
         let total = |wanted: &str| {
-            entries.iter().filter(|entry| entry.op.as_deref().is_some_and(|op| op.eq_ignore_ascii_case(wanted))).filter_map(|entry| entry.value).sum()
+            entries
+                .iter()
+                .filter(|entry| entry.op.as_deref().is_some_and(|op| op.eq_ignore_ascii_case(wanted)))
+                .filter_map(|entry| entry.value)
+                .sum()
         };
         BlockCounters { read: total("read"), write: total("write") }
     });
-    let on_windows = storage.read_size_bytes.zip(storage.write_size_bytes).map(|(read, write)| BlockCounters { read, write });
+    let on_windows =
+        storage.read_size_bytes.zip(storage.write_size_bytes).map(|(read, write)| BlockCounters { read, write });
     let percpu = usage.percpu_usage.map(|usage| usage.len() as u32).filter(|count| *count > 0);
     Frame {
         read: time(stats.read),
@@ -143,11 +155,27 @@ fn block_bytes_are_read_and_write_by_the_whole_word() {
         let document = json!({"read": "2026-11-20T12:00:00Z", "cpu_stats": {}, "blkio_stats": {"io_service_bytes_recursive": entries}}).to_string();
         decode(document.as_bytes()).unwrap().block
     };
-    let podman = json!([entry("read", 5), entry("write", 7), entry("rios", 100), entry("wios", 100), entry("dbytes", 100), entry("Discard", 9)]);
+    let podman = json!([
+        entry("read", 5),
+        entry("write", 7),
+        entry("rios", 100),
+        entry("wios", 100),
+        entry("dbytes", 100),
+        entry("Discard", 9)
+    ]);
     assert_eq!(frame(podman), Some(BlockCounters { read: 5, write: 7 }));
     // docker/cli, TestCalculateBlockIO.
-    let vector =
-        json!([entry("read", 1234), entry("read", 4567), entry("Read", 6), entry("Read", 8), entry("write", 123), entry("write", 456), entry("Write", 6), entry("Write", 8), entry("", 456)]);
+    let vector = json!([
+        entry("read", 1234),
+        entry("read", 4567),
+        entry("Read", 6),
+        entry("Read", 8),
+        entry("write", 123),
+        entry("write", 456),
+        entry("Write", 6),
+        entry("Write", 8),
+        entry("", 456)
+    ]);
     assert_eq!(frame(vector), Some(BlockCounters { read: 5815, write: 593 }));
     assert_eq!(frame(json!([])), Some(BlockCounters::default()));
     assert_eq!(frame(Value::Null), None);
@@ -155,9 +183,18 @@ fn block_bytes_are_read_and_write_by_the_whole_word() {
 
 #[test]
 fn the_placeholder_of_a_stopped_container_has_no_time() {
-    for name in ["d20v1_after_stop.json", "d28v2_after_stop.json", "d26v2_created_not_started.json", "d28v2_poll_oneshot_stopped.json"] {
+    for name in [
+        "d20v1_after_stop.json",
+        "d28v2_after_stop.json",
+        "d26v2_created_not_started.json",
+        "d28v2_poll_oneshot_stopped.json",
+    ] {
         let frame = lines(name)[0];
-        assert_eq!((frame.read, frame.cpu.system, frame.memory.usage, frame.network, frame.block), (None, None, None, None, None), "{name}");
+        assert_eq!(
+            (frame.read, frame.cpu.system, frame.memory.usage, frame.network, frame.block),
+            (None, None, None, None, None),
+            "{name}"
+        );
     }
 }
 
@@ -207,7 +244,9 @@ fn command_line(frame: &Value) -> (f64, f64) {
     let used = number("/cpu_stats/cpu_usage/total_usage") - number("/precpu_stats/cpu_usage/total_usage");
     let passed = number("/cpu_stats/system_cpu_usage") - number("/precpu_stats/system_cpu_usage");
     let cpu = if passed > 0.0 && used > 0.0 { (used / passed) * number("/cpu_stats/online_cpus") * 100.0 } else { 0.0 };
-    let memory = (number("/memory_stats/usage") - number("/memory_stats/stats/total_inactive_file")) / number("/memory_stats/limit") * 100.0;
+    let memory = (number("/memory_stats/usage") - number("/memory_stats/stats/total_inactive_file"))
+        / number("/memory_stats/limit")
+        * 100.0;
     (cpu, memory)
 }
 
@@ -221,7 +260,10 @@ fn a_restart_in_a_recorded_sequence_is_never_a_negative_or_a_since_boot_value() 
             let comparable = pair.iter().all(|frame| frame.read.is_some()) && pair[1].cpu.total >= pair[0].cpu.total;
             assert_eq!(ours.cpu_usage_delta_ns.is_some(), comparable, "{engine}");
             resets += usize::from(!comparable);
-            assert!(ours.cpu_usage_percent.is_none_or(|percent| (0.0..=200.0).contains(&percent)), "{engine}: {ours:?}");
+            assert!(
+                ours.cpu_usage_percent.is_none_or(|percent| (0.0..=200.0).contains(&percent)),
+                "{engine}: {ours:?}"
+            );
         }
         assert!(resets > 0, "{engine}: the sequence holds no restart");
     }
@@ -248,10 +290,19 @@ fn what_is_no_frame_is_told_apart() {
         ("{\"read\":\"yesterday\",\"cpu_stats\":{}}", LossReason::UnexpectedShape),
         ("{\"read\":7,\"cpu_stats\":{}}", LossReason::UnexpectedShape),
         ("{\"read\":\"2026-11-20T12:00:00Z\",\"cpu_stats\":{\"system_cpu_usage\":-1}}", LossReason::UnexpectedShape),
-        ("{\"read\":\"2026-11-20T12:00:00Z\",\"cpu_stats\":{\"system_cpu_usage\":18446744073709551616}}", LossReason::UnexpectedShape),
-        ("{\"read\":\"2026-11-20T12:00:00Z\",\"read\":\"2026-11-20T12:00:00Z\",\"cpu_stats\":{}}", LossReason::UnexpectedShape),
+        (
+            "{\"read\":\"2026-11-20T12:00:00Z\",\"cpu_stats\":{\"system_cpu_usage\":18446744073709551616}}",
+            LossReason::UnexpectedShape,
+        ),
+        (
+            "{\"read\":\"2026-11-20T12:00:00Z\",\"read\":\"2026-11-20T12:00:00Z\",\"cpu_stats\":{}}",
+            LossReason::UnexpectedShape,
+        ),
         ("{\"message\":\"No such container: x\"}", LossReason::EngineError),
-        ("{\"cause\":\"container is stopped\",\"message\":\"container is stopped\",\"response\":500}", LossReason::EngineError),
+        (
+            "{\"cause\":\"container is stopped\",\"message\":\"container is stopped\",\"response\":500}",
+            LossReason::EngineError,
+        ),
     ] {
         assert_eq!(decode(text.as_bytes()), Err(reason), "{text:?}");
     }
@@ -264,7 +315,13 @@ fn bytes_that_are_no_text_are_not_json() {
 
 #[test]
 fn a_frame_cut_anywhere_is_truncated_and_never_taken_for_a_whole_one() {
-    for name in ["d20v1_blkio.json", "d28v2_normal_bridge.json", "p43v1_normal_bridge.json", "d28v2_after_stop.json", "windows_running.json"] {
+    for name in [
+        "d20v1_blkio.json",
+        "d28v2_normal_bridge.json",
+        "p43v1_normal_bridge.json",
+        "d28v2_after_stop.json",
+        "windows_running.json",
+    ] {
         let frame = recorded(name).into_bytes();
         for length in 0..frame.len() {
             assert_eq!(decode(&frame[..length]), Err(LossReason::Truncated), "{name} cut at {length}");
@@ -282,7 +339,9 @@ fn two_frames_glued_together_are_not_taken_for_one() {
 }
 
 fn counter() -> BoxedStrategy<Value> {
-    prop_oneof![6 => any::<u64>(), 2 => Just(u64::MAX), 2 => Just(0), 6 => 0..1_000_000_000_u64].prop_map(Value::from).boxed()
+    prop_oneof![6 => any::<u64>(), 2 => Just(u64::MAX), 2 => Just(0), 6 => 0..1_000_000_000_u64]
+        .prop_map(Value::from)
+        .boxed()
 }
 
 /// A value where a counter belongs: mostly a counter.
@@ -304,7 +363,8 @@ fn junk() -> BoxedStrategy<Value> {
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec(("[a-z_]{1,8}", inner), 0..4).prop_map(|entries| Value::Object(entries.into_iter().collect())),
+            prop::collection::vec(("[a-z_]{1,8}", inner), 0..4)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
         ]
     })
     .boxed()
@@ -312,9 +372,14 @@ fn junk() -> BoxedStrategy<Value> {
 
 /// An object with some of the `known` keys, and some others.
 fn object(known: Vec<(&'static str, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
-    let fields: Vec<_> = known.into_iter().map(|(key, value)| proptest::option::weighted(0.85, value.prop_map(move |value| (key.to_owned(), value)))).collect();
+    let fields: Vec<_> = known
+        .into_iter()
+        .map(|(key, value)| proptest::option::weighted(0.85, value.prop_map(move |value| (key.to_owned(), value))))
+        .collect();
     let extras = prop::collection::vec(("x[a-zé\"]{0,6}", junk()), 0..3);
-    (fields, extras).prop_map(|(fields, extras)| Value::Object(fields.into_iter().flatten().chain(extras).collect::<Map<_, _>>())).boxed()
+    (fields, extras)
+        .prop_map(|(fields, extras)| Value::Object(fields.into_iter().flatten().chain(extras).collect::<Map<_, _>>()))
+        .boxed()
 }
 
 fn counters(keys: &[&'static str]) -> BoxedStrategy<Value> {
@@ -326,10 +391,12 @@ fn or_null(strategy: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
 }
 
 fn time() -> BoxedStrategy<Value> {
-    let written = (-8_000_000_000_i64..7_000_000_000, 0..1_000_000_000_i64, 0..10_usize).prop_map(|(seconds, nanos, decimals)| {
-        let full = model::Timestamp::from_nanos(seconds * 1_000_000_000 + nanos).to_string();
-        if decimals == 0 { format!("{}Z", &full[..19]) } else { format!("{}Z", &full[..20 + decimals]) }
-    });
+    let written = (-8_000_000_000_i64..7_000_000_000, 0..1_000_000_000_i64, 0..10_usize).prop_map(
+        |(seconds, nanos, decimals)| {
+            let full = model::Timestamp::from_nanos(seconds * 1_000_000_000 + nanos).to_string();
+            if decimals == 0 { format!("{}Z", &full[..19]) } else { format!("{}Z", &full[..20 + decimals]) }
+        },
+    );
     prop_oneof![8 => written, 1 => Just("0001-01-01T00:00:00Z".to_owned()), 1 => Just("2026-11-20T13:40:51.5+01:00".to_owned()), 1 => Just("soon".to_owned())]
         .prop_map(Value::from)
         .boxed()
@@ -353,10 +420,23 @@ fn document() -> BoxedStrategy<Value> {
         ("usage", slot()),
         ("limit", slot()),
         ("privateworkingset", slot()),
-        ("stats", or_null(counters(&["total_inactive_file", "inactive_file", "total_cache", "cache", "file", "pgfault"]))),
+        (
+            "stats",
+            or_null(counters(&["total_inactive_file", "inactive_file", "total_cache", "cache", "file", "pgfault"])),
+        ),
     ]);
-    let interface = counters(&["rx_bytes", "rx_packets", "rx_errors", "rx_dropped", "tx_bytes", "tx_packets", "tx_errors", "tx_dropped"]);
-    let networks = prop::collection::vec(("[a-z0-9é\"]{1,8}", interface), 0..4).prop_map(|entries| Value::Object(entries.into_iter().collect()));
+    let interface = counters(&[
+        "rx_bytes",
+        "rx_packets",
+        "rx_errors",
+        "rx_dropped",
+        "tx_bytes",
+        "tx_packets",
+        "tx_errors",
+        "tx_dropped",
+    ]);
+    let networks = prop::collection::vec(("[a-z0-9é\"]{1,8}", interface), 0..4)
+        .prop_map(|entries| Value::Object(entries.into_iter().collect()));
     let op = prop_oneof!["read", "Write", "READ", "rios", "", "re\"ad", "\\PC{0,5}"].prop_map(Value::from).boxed();
     let entry = object(vec![("major", slot()), ("op", or_null(op)), ("value", slot())]);
     let list = or_null(prop::collection::vec(entry, 0..4).prop_map(Value::from).boxed());
@@ -367,7 +447,10 @@ fn document() -> BoxedStrategy<Value> {
         ("precpu_stats", cpu),
         ("memory_stats", or_null(memory)),
         ("networks", or_null(networks.boxed())),
-        ("blkio_stats", or_null(object(vec![("io_service_bytes_recursive", list.clone()), ("io_serviced_recursive", list)]))),
+        (
+            "blkio_stats",
+            or_null(object(vec![("io_service_bytes_recursive", list.clone()), ("io_serviced_recursive", list)])),
+        ),
         ("pids_stats", or_null(counters(&["current", "limit"]))),
         ("num_procs", slot()),
         ("storage_stats", or_null(counters(&["read_size_bytes", "write_size_bytes"]))),

@@ -51,13 +51,17 @@ pub fn sample(previous: Option<&Frame>, frame: &Frame, os: OsFamily, clock: CpuC
             CpuClock::System => nanos(cpu.system),
             CpuClock::Wall => None,
         },
-        online_cpus: cpu.online_cpus.or_else(|| (os == OsFamily::Windows && frame.num_procs > 0).then_some(frame.num_procs)),
+        online_cpus: cpu
+            .online_cpus
+            .or_else(|| (os == OsFamily::Windows && frame.num_procs > 0).then_some(frame.num_procs)),
         cpu_throttled_periods: cpu.throttled_periods,
         cpu_throttled_ns: nanos(cpu.throttled),
         memory_usage_bytes,
         memory_total_bytes: frame.memory.usage,
         memory_limit_bytes,
-        memory_usage_percent: memory_usage_bytes.zip(memory_limit_bytes).map(|(used, limit)| memory_percent(used, limit)),
+        memory_usage_percent: memory_usage_bytes
+            .zip(memory_limit_bytes)
+            .map(|(used, limit)| memory_percent(used, limit)),
         memory_cache_bytes: frame.memory.cache,
         network_rx_bytes: network.map(|network| network.rx_bytes),
         network_tx_bytes: network.map(|network| network.tx_bytes),
@@ -158,7 +162,11 @@ fn growth(before: Option<u64>, now: Option<u64>) -> Option<u64> {
     now?.checked_sub(before?)
 }
 
-fn network_growth(before: Option<&NetworkCounters>, now: Option<&NetworkCounters>, counter: fn(&NetworkCounters) -> u64) -> Option<u64> {
+fn network_growth(
+    before: Option<&NetworkCounters>,
+    now: Option<&NetworkCounters>,
+    counter: fn(&NetworkCounters) -> u64,
+) -> Option<u64> {
     growth(before.map(counter), now.map(counter))
 }
 
@@ -179,8 +187,18 @@ mod tests {
                 throttled: Some(1_000 * second as u64),
                 ..CpuCounters::default()
             },
-            memory: MemoryCounters { usage: Some(500), limit: Some(1_000), inactive_file: Some(100), ..MemoryCounters::default() },
-            network: Some(NetworkCounters { interfaces: 1, rx_bytes: 10 * second as u64, tx_bytes: 20 * second as u64, ..NetworkCounters::default() }),
+            memory: MemoryCounters {
+                usage: Some(500),
+                limit: Some(1_000),
+                inactive_file: Some(100),
+                ..MemoryCounters::default()
+            },
+            network: Some(NetworkCounters {
+                interfaces: 1,
+                rx_bytes: 10 * second as u64,
+                tx_bytes: 20 * second as u64,
+                ..NetworkCounters::default()
+            }),
             block: Some(BlockCounters { read: 30 * second as u64, write: 40 * second as u64 }),
             pids: Some(3),
             ..Frame::default()
@@ -249,7 +267,8 @@ mod tests {
     #[test]
     fn one_counter_that_went_back_loses_only_its_own_delta() {
         let mut after = frame(7);
-        after.network = Some(NetworkCounters { interfaces: 1, rx_bytes: 0, tx_bytes: 999, ..NetworkCounters::default() });
+        after.network =
+            Some(NetworkCounters { interfaces: 1, rx_bytes: 0, tx_bytes: 999, ..NetworkCounters::default() });
         let sample = linux(Some(&frame(5)), &after);
         assert_eq!((sample.network_rx_delta_bytes, sample.network_tx_delta_bytes), (None, Some(899)));
         assert_eq!((sample.cpu_usage_percent, sample.block_read_delta_bytes), (Some(20.0), Some(60)));
@@ -267,7 +286,10 @@ mod tests {
     fn a_container_without_interfaces_has_no_network_values() {
         let bare = |second| Frame { network: None, ..frame(second) };
         let sample = linux(Some(&bare(5)), &bare(7));
-        assert_eq!((sample.network_rx_bytes, sample.network_tx_delta_bytes, sample.network_rx_dropped), (None, None, None));
+        assert_eq!(
+            (sample.network_rx_bytes, sample.network_tx_delta_bytes, sample.network_rx_dropped),
+            (None, None, None)
+        );
         assert_eq!(linux(Some(&bare(5)), &frame(7)).network_rx_delta_bytes, None);
     }
 
@@ -295,7 +317,12 @@ mod tests {
 
     #[test]
     fn the_cpu_formula_subtracts_floats_as_the_command_line_does() {
-        let at = |total, system| CpuCounters { total: Some(total), system: Some(system), online_cpus: Some(3), ..CpuCounters::default() };
+        let at = |total, system| CpuCounters {
+            total: Some(total),
+            system: Some(system),
+            online_cpus: Some(3),
+            ..CpuCounters::default()
+        };
         let (before, now) = (at((1 << 53) + 1, (1 << 60) + 1), at((1 << 53) + 8, (1 << 60) + 999));
         let used = ((1u64 << 53) + 8) as f64 - ((1u64 << 53) + 1) as f64;
         let passed = ((1u64 << 60) + 999) as f64 - ((1u64 << 60) + 1) as f64;
@@ -347,6 +374,9 @@ mod tests {
         let sample = sample(Some(&before), &after, OsFamily::Windows, CpuClock::System);
         assert_eq!(sample.cpu_usage_percent, Some(25.0), "2 of 8 processor seconds");
         assert_eq!((sample.cpu_usage_ns, sample.cpu_usage_delta_ns), (Some(3_000_000_000), Some(2_000_000_000)));
-        assert_eq!((sample.memory_usage_bytes, sample.memory_usage_percent, sample.online_cpus), (Some(77), None, Some(4)));
+        assert_eq!(
+            (sample.memory_usage_bytes, sample.memory_usage_percent, sample.online_cpus),
+            (Some(77), None, Some(4))
+        );
     }
 }

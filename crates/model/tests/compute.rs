@@ -1,12 +1,25 @@
 //! What holds of every sample, whatever the counters are.
 
-use model::compute::{cpu_percent_linux, cpu_percent_wall, cpu_percent_windows, is_reset, memory_percent, memory_usage, sample};
-use model::{BlockCounters, CpuClock, CpuCounters, Frame, MemoryCounters, NetworkCounters, OsFamily, Sample, Timestamp};
+use model::compute::{
+    cpu_percent_linux, cpu_percent_wall, cpu_percent_windows, is_reset, memory_percent, memory_usage, sample,
+};
+use model::{
+    BlockCounters, CpuClock, CpuCounters, Frame, MemoryCounters, NetworkCounters, OsFamily, Sample, Timestamp,
+};
 use proptest::prelude::*;
 
 /// Any counter, with the extremes far more often than chance would bring them.
 fn counter() -> BoxedStrategy<u64> {
-    prop_oneof![Just(0), Just(1), Just(u64::MAX), Just(u64::MAX - 1), Just(1 << 53), any::<u64>(), 0..10_000_000_000_u64].boxed()
+    prop_oneof![
+        Just(0),
+        Just(1),
+        Just(u64::MAX),
+        Just(u64::MAX - 1),
+        Just(1 << 53),
+        any::<u64>(),
+        0..10_000_000_000_u64
+    ]
+    .boxed()
 }
 
 fn known() -> impl Strategy<Value = Option<u64>> {

@@ -16,6 +16,9 @@ use crate::world::{FrameCounts, Health, Key, Refused, Removal, Served, State, Wo
 ///
 /// Calls do not wait for the host's thread: when one returns, the change is complete, and its events and frames are
 /// written to the sockets. Containers are named by name, full id, or a unique prefix of the id.
+///
+/// A call is [`Refused`] as the engine would refuse it: 404 for a container that is not there, 409 or 304 where its
+/// state does not allow it or it is so already.
 #[derive(Clone)]
 pub struct Control(Arc<Engine>);
 

@@ -220,7 +220,9 @@ impl Engine {
                 if next > Instant::now() {
                     sleep_until(next).await;
                 }
-                self.world().visit(key);
+                let mut world = self.world();
+                world.run_due();
+                world.visit(key);
             }
             self.rest(interval).await;
         }

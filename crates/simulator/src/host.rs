@@ -86,6 +86,12 @@ impl Simulator {
         self
     }
 
+    /// Adds containers, to be started.
+    pub fn with(mut self, specs: impl IntoIterator<Item = ContainerSpec>) -> Self {
+        self.specs.extend(specs);
+        self
+    }
+
     /// Chooses the engine to imitate.
     pub fn engine(mut self, profile: Profile) -> Self {
         self.profile = profile;

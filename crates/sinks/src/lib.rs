@@ -4,6 +4,7 @@
 //! A sink here decides nothing about retries: it says how a delivery failed, and the pipeline's `Sink` actor
 //! acts on it. What it does promise is that the same range, sent again after any error, is stored once.
 
+pub mod clickhouse;
 pub mod kafka;
 pub mod sqlite;
 

@@ -18,7 +18,8 @@ fn each_layer_goes_over_the_one_before_it() {
 
 #[test]
 fn the_place_that_each_value_comes_from_is_known() {
-    let loaded = layered("\n\n[batch]\nage = \"2s\"\n", &[("DOCKSTREAM_BATCH_COUNT", "7")], &["--log", "warn"]).unwrap();
+    let loaded =
+        layered("\n\n[batch]\nage = \"2s\"\n", &[("DOCKSTREAM_BATCH_COUNT", "7")], &["--log", "warn"]).unwrap();
     let origin = |path: &str| loaded.origins.get(path).map(ToString::to_string);
     assert_eq!(origin("batch.age").as_deref(), Some("pipeline.toml:4"));
     assert_eq!(origin("batch.count").as_deref(), Some("DOCKSTREAM_BATCH_COUNT"));
@@ -29,16 +30,19 @@ fn the_place_that_each_value_comes_from_is_known() {
 #[test]
 fn every_key_outside_of_lists_can_be_set_by_its_own_variable() {
     let mut seen = std::collections::BTreeSet::new();
-    for section in crate::config::sections().iter().filter(|section| section.shape == crate::config::section::Shape::Once) {
+    for section in
+        crate::config::sections().iter().filter(|section| section.shape == crate::config::section::Shape::Once)
+    {
         for field in section.fields {
             let path = crate::config::section::join(&section.path, field.name);
             let name = crate::config::reader::variable(&path);
             assert!(seen.insert(name.clone()), "{name} stands for two keys");
             // No key can hold all of these, every key can hold one.
-            let taken = ["true", "1", "5s", "64MiB", "127.0.0.1:1", "auto", "lz4", "a=b", "some-text"].iter().filter(|value| {
-                let told = layered("", &[(&name, value)], &[]);
-                !told.as_ref().is_err_and(|error| error.contains("expected") || error.contains("unknown variable"))
-            });
+            let taken =
+                ["true", "1", "5s", "64MiB", "127.0.0.1:1", "auto", "lz4", "a=b", "some-text"].iter().filter(|value| {
+                    let told = layered("", &[(&name, value)], &[]);
+                    !told.as_ref().is_err_and(|error| error.contains("expected") || error.contains("unknown variable"))
+                });
             assert!(taken.count() > 0, "{name} takes nothing");
         }
     }
@@ -66,14 +70,22 @@ fn a_list_in_a_variable_is_separated_by_commas_and_a_table_has_names() {
 
 #[test]
 fn an_empty_variable_is_as_good_as_none() {
-    let loaded = layered("[batch]\nage = \"2s\"", &[("DOCKSTREAM_BATCH_AGE", ""), ("DOCKSTREAM_API_LISTEN", "")], &[]).unwrap();
+    let loaded =
+        layered("[batch]\nage = \"2s\"", &[("DOCKSTREAM_BATCH_AGE", ""), ("DOCKSTREAM_API_LISTEN", "")], &[]).unwrap();
     assert_eq!(loaded.config.batch.age, Duration::from_secs(2));
     assert_eq!(loaded.config.api.listen.port(), 8080);
 }
 
 #[test]
 fn variables_of_a_kubernetes_service_named_dockstream_are_no_settings() {
-    let links = ["DOCKSTREAM_SERVICE_HOST", "DOCKSTREAM_SERVICE_PORT", "DOCKSTREAM_SERVICE_PORT_HTTP", "DOCKSTREAM_PORT", "DOCKSTREAM_PORT_8080_TCP", "DOCKSTREAM_PORT_8080_TCP_ADDR"];
+    let links = [
+        "DOCKSTREAM_SERVICE_HOST",
+        "DOCKSTREAM_SERVICE_PORT",
+        "DOCKSTREAM_SERVICE_PORT_HTTP",
+        "DOCKSTREAM_PORT",
+        "DOCKSTREAM_PORT_8080_TCP",
+        "DOCKSTREAM_PORT_8080_TCP_ADDR",
+    ];
     let variables: Vec<_> = links.iter().map(|name| (*name, "tcp://10.0.0.1:8080")).collect();
     assert_eq!(layered("", &variables, &[]).unwrap().config, defaults());
 }
@@ -101,7 +113,10 @@ fn hosts_are_read_with_all_their_keys() {
     let toml = "[[hosts]]\nname = \"a\"\nurl = \"unix:///a.sock\"\nlabels = { rack = \"7\" }\nmax_connections = 2\ntimeout = \"3s\"\n[[hosts]]\nname = \"b\"\n[hosts.labels]\nrack = 8\n";
     let hosts = file(toml).unwrap().config.hosts;
     assert_eq!(hosts.len(), 2);
-    assert_eq!((hosts[0].labels["rack"].as_str(), hosts[0].max_connections.get(), hosts[0].timeout), ("7", 2, Duration::from_secs(3)));
+    assert_eq!(
+        (hosts[0].labels["rack"].as_str(), hosts[0].max_connections.get(), hosts[0].timeout),
+        ("7", 2, Duration::from_secs(3))
+    );
     assert_eq!((hosts[1].labels["rack"].as_str(), hosts[1].url.as_str()), ("8", "unix:///var/run/docker.sock"));
 }
 
@@ -109,9 +124,14 @@ fn hosts_are_read_with_all_their_keys() {
 fn docker_flags_replace_the_hosts_of_the_file_and_of_the_environment() {
     let toml = "[[hosts]]\nname = \"a\"\nurl = \"unix:///a.sock\"";
     let variable = [("DOCKSTREAM_HOSTS", "unix:///b.sock,c=unix:///c.sock")];
-    let urls = |loaded: Result<Loaded, String>| loaded.unwrap().config.hosts.into_iter().map(|host| host.url).collect::<Vec<_>>();
+    let urls = |loaded: Result<Loaded, String>| {
+        loaded.unwrap().config.hosts.into_iter().map(|host| host.url).collect::<Vec<_>>()
+    };
     assert_eq!(urls(layered(toml, &variable, &[])), ["unix:///b.sock", "unix:///c.sock"]);
-    assert_eq!(urls(layered(toml, &variable, &["--docker", "unix:///d.sock", "--docker", "e=unix:///e.sock"])), ["unix:///d.sock", "unix:///e.sock"]);
+    assert_eq!(
+        urls(layered(toml, &variable, &["--docker", "unix:///d.sock", "--docker", "e=unix:///e.sock"])),
+        ["unix:///d.sock", "unix:///e.sock"]
+    );
 }
 
 #[test]
@@ -119,19 +139,29 @@ fn a_section_of_properties_needs_no_quotes_around_dotted_names() {
     let toml = "[sinks.kafka.properties]\nsecurity.protocol = \"SSL\"\n\"client.id\" = \"x\"\nsocket.keepalive.enable = true\nretries = 3\n";
     let properties = file(toml).unwrap().config.sinks.kafka.properties;
     let pairs: Vec<_> = properties.expose().collect();
-    assert_eq!(pairs, [("client.id", "x"), ("retries", "3"), ("security.protocol", "SSL"), ("socket.keepalive.enable", "true")]);
+    assert_eq!(
+        pairs,
+        [("client.id", "x"), ("retries", "3"), ("security.protocol", "SSL"), ("socket.keepalive.enable", "true")]
+    );
 }
 
 #[test]
 fn the_database_lies_in_the_data_folder_unless_it_has_a_path_of_its_own() {
-    assert_eq!(layered("", &[], &["--data-dir", "/srv/d"]).unwrap().config.sqlite_path(), Path::new("/srv/d/dockstream.db"));
-    assert_eq!(file("data_dir = \"/srv/d\"\n[sinks.sqlite]\npath = \"/x.db\"").unwrap().config.sqlite_path(), Path::new("/x.db"));
+    assert_eq!(
+        layered("", &[], &["--data-dir", "/srv/d"]).unwrap().config.sqlite_path(),
+        Path::new("/srv/d/dockstream.db")
+    );
+    assert_eq!(
+        file("data_dir = \"/srv/d\"\n[sinks.sqlite]\npath = \"/x.db\"").unwrap().config.sqlite_path(),
+        Path::new("/x.db")
+    );
 }
 
 #[test]
 fn the_file_in_the_working_folder_is_found_and_a_named_one_goes_before_it() {
     let folder = tempfile::tempdir().unwrap();
-    let load = |overrides: &Overrides, environment: &Environment| crate::config::load(overrides, environment, folder.path());
+    let load =
+        |overrides: &Overrides, environment: &Environment| crate::config::load(overrides, environment, folder.path());
     std::fs::write(folder.path().join("pipeline.toml"), "node = \"found\"").unwrap();
     std::fs::write(folder.path().join("other.toml"), "node = \"flag\"").unwrap();
     std::fs::write(folder.path().join("third.toml"), "node = \"variable\"").unwrap();

@@ -10,7 +10,10 @@ fn said(toml: &str) -> String {
 fn a_batch_without_a_limit_is_refused() {
     assert_eq!(said("[batch]\nage = \"0s\""), "`batch.age` (pipeline.toml:2): 0s is too short: at least 1ms");
     assert_eq!(said("[batch]\nbytes = \"0B\""), "`batch.bytes` (pipeline.toml:2): 0B is too small: at least 1KiB");
-    assert_eq!(said("[batch]\ncount = 0"), "`batch.count` (pipeline.toml:2): expected a whole number of at least 1, found 0");
+    assert_eq!(
+        said("[batch]\ncount = 0"),
+        "`batch.count` (pipeline.toml:2): expected a whole number of at least 1, found 0"
+    );
 }
 
 #[test]
@@ -24,20 +27,35 @@ fn a_batch_must_fit_the_journal_four_times() {
 
 #[test]
 fn the_journal_must_fit_the_memory() {
-    assert_eq!(said("[journal]\nmemory_bytes = \"1GiB\""), "`journal.memory_bytes` (pipeline.toml:2): 1GiB is more than `limits.memory` (512MiB) allows in all");
+    assert_eq!(
+        said("[journal]\nmemory_bytes = \"1GiB\""),
+        "`journal.memory_bytes` (pipeline.toml:2): 1GiB is more than `limits.memory` (512MiB) allows in all"
+    );
 }
 
 #[test]
 fn times_that_would_spin_or_never_end_are_refused() {
     for (toml, expected) in [
-        ("[collect]\nstats_interval = \"50ms\"", "`collect.stats_interval` (pipeline.toml:2): 50ms is too short: at least 100ms"),
-        ("[collect]\ndiscovery_interval = \"10ms\"", "`collect.discovery_interval` (pipeline.toml:2): 10ms is too short: at least 1s"),
+        (
+            "[collect]\nstats_interval = \"50ms\"",
+            "`collect.stats_interval` (pipeline.toml:2): 50ms is too short: at least 100ms",
+        ),
+        (
+            "[collect]\ndiscovery_interval = \"10ms\"",
+            "`collect.discovery_interval` (pipeline.toml:2): 10ms is too short: at least 1s",
+        ),
         ("[retry]\nmin = \"0s\"", "`retry.min` (pipeline.toml:2): 0s is too short: at least 1ms"),
         ("[retry]\nmin = \"1m\"", "`retry.min` (pipeline.toml:2): 1m is longer than `retry.max` (30s)"),
         ("[retry]\nmax = \"100ms\"", "`retry.min` (default): 200ms is longer than `retry.max` (100ms)"),
         ("[shutdown]\ngrace = \"0s\"", "`shutdown.grace` (pipeline.toml:2): 0s is too short: at least 100ms"),
-        ("[sinks.sqlite]\nretention_raw = \"0s\"", "`sinks.sqlite.retention_raw` (pipeline.toml:2): 0s is too short: at least 1m"),
-        ("[telemetry]\notlp_interval = \"0s\"", "`telemetry.otlp_interval` (pipeline.toml:2): 0s is too short: at least 100ms"),
+        (
+            "[sinks.sqlite]\nretention_raw = \"0s\"",
+            "`sinks.sqlite.retention_raw` (pipeline.toml:2): 0s is too short: at least 1m",
+        ),
+        (
+            "[telemetry]\notlp_interval = \"0s\"",
+            "`telemetry.otlp_interval` (pipeline.toml:2): 0s is too short: at least 100ms",
+        ),
         ("[[hosts]]\ntimeout = \"0s\"", "`hosts[0].timeout` (pipeline.toml:2): 0s is too short: at least 100ms"),
     ] {
         assert_eq!(said(toml), expected, "{toml}");
@@ -46,7 +64,10 @@ fn times_that_would_spin_or_never_end_are_refused() {
 
 #[test]
 fn two_hosts_cannot_have_one_name() {
-    assert_eq!(said("[[hosts]]\nname = \"a\"\n[[hosts]]\nname = \"a\""), "`hosts[1].name` (pipeline.toml:4): `a` is the name of hosts[0] already: give each host its own");
+    assert_eq!(
+        said("[[hosts]]\nname = \"a\"\n[[hosts]]\nname = \"a\""),
+        "`hosts[1].name` (pipeline.toml:4): `a` is the name of hosts[0] already: give each host its own"
+    );
     let unnamed = said("[[hosts]]\nurl = \"unix:///a\"\n\n[[hosts]]\nurl = \"unix:///b\"");
     assert!(unnamed.starts_with("`hosts[1].name` (pipeline.toml:4): `"), "{unnamed}");
     let flags = layered("", &[], &["--docker", "a=unix:///x", "--docker", "a=unix:///y"]).unwrap_err();
@@ -55,26 +76,54 @@ fn two_hosts_cannot_have_one_name() {
 
 #[test]
 fn an_engines_address_that_cannot_be_used_is_refused() {
-    assert_eq!(said("[[hosts]]\nurl = \"tcp://10.0.0.7:2376\""), "`hosts[0].url` (pipeline.toml:2): tcp:// is not supported yet: only unix:// sockets are");
-    assert_eq!(said("[[hosts]]\nurl = \"unix://docker.sock\""), "`hosts[0].url` (pipeline.toml:2): \"unix://docker.sock\" has no absolute path: write unix:// and a path that begins with /");
-    assert_eq!(said("[[hosts]]\nurl = \"/run/docker.sock\""), "`hosts[0].url` (pipeline.toml:2): \"/run/docker.sock\" is not an address such as \"unix:///var/run/docker.sock\"");
+    let supported = "supported: unix:// with an absolute path, such as unix:///var/run/docker.sock";
+    assert_eq!(
+        said("[[hosts]]\nurl = \"tcp://10.0.0.7:2376\""),
+        format!("`hosts[0].url` (pipeline.toml:2): `tcp://` is not supported; {supported}")
+    );
+    assert_eq!(
+        said("[[hosts]]\nurl = \"unix://docker.sock\""),
+        "`hosts[0].url` (pipeline.toml:2): the path of a unix socket is absolute, such as unix:///var/run/docker.sock (three slashes)"
+    );
+    assert_eq!(
+        said("[[hosts]]\nurl = \"/run/docker.sock\""),
+        "`hosts[0].url` (pipeline.toml:2): an engine's address begins with a scheme, such as unix:///var/run/docker.sock"
+    );
     let docker_host = layered("", &[("DOCKER_HOST", "tcp://dind:2375")], &[]).unwrap_err();
-    assert_eq!(docker_host, "`hosts[0].url` (DOCKER_HOST): tcp:// is not supported yet: only unix:// sockets are");
+    assert_eq!(docker_host, format!("`hosts[0].url` (DOCKER_HOST): `tcp://` is not supported; {supported}"));
 }
 
 #[test]
 fn without_a_sink_nothing_would_be_kept() {
-    assert_eq!(said("[sinks.sqlite]\nenabled = false"), "`sinks.sqlite.enabled` (pipeline.toml:2): no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse");
+    assert_eq!(
+        said("[sinks.sqlite]\nenabled = false"),
+        "`sinks.sqlite.enabled` (pipeline.toml:2): no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse"
+    );
 }
 
 #[test]
 fn kafka_needs_brokers_and_keeps_what_its_guarantees_rest_on() {
     let kafka = |keys: &str| said(&format!("[sinks.kafka]\nenabled = true\n{keys}"));
-    assert_eq!(kafka(""), "`sinks.kafka.brokers` (default): Kafka is enabled, but there is no broker: name at least one, as [\"127.0.0.1:9092\"]");
-    assert_eq!(kafka("brokers = [\"a\"]"), "`sinks.kafka.brokers` (pipeline.toml:3): \"a\" is not a broker such as \"127.0.0.1:9092\"");
-    assert_eq!(kafka("brokers = [\"a:1\"]\ntopic_prefix = \"a/b\""), "`sinks.kafka.topic_prefix` (pipeline.toml:4): \"a/b\" cannot begin a topic's name: up to 200 of a-z A-Z 0-9 . _ -");
-    assert_eq!(kafka("brokers = [\"a:1\"]\nproperties = { acks = 1 }"), "`sinks.kafka.properties` (pipeline.toml:4): `acks` is not yours to set: that no record is lost or doubled rests on it");
-    assert_eq!(kafka("brokers = [\"a:1\"]\nproperties.linger.ms = 1"), "`sinks.kafka.properties` (pipeline.toml:4): `linger.ms` is not yours to set: use `sinks.kafka.linger`");
+    assert_eq!(
+        kafka(""),
+        "`sinks.kafka.brokers` (default): Kafka is enabled, but there is no broker: name at least one, as [\"127.0.0.1:9092\"]"
+    );
+    assert_eq!(
+        kafka("brokers = [\"a\"]"),
+        "`sinks.kafka.brokers` (pipeline.toml:3): \"a\" is not a broker such as \"127.0.0.1:9092\""
+    );
+    assert_eq!(
+        kafka("brokers = [\"a:1\"]\ntopic_prefix = \"a/b\""),
+        "`sinks.kafka.topic_prefix` (pipeline.toml:4): \"a/b\" cannot begin a topic's name: up to 200 of a-z A-Z 0-9 . _ -"
+    );
+    assert_eq!(
+        kafka("brokers = [\"a:1\"]\nproperties = { acks = 1 }"),
+        "`sinks.kafka.properties` (pipeline.toml:4): `acks` is not yours to set: that no record is lost or doubled rests on it"
+    );
+    assert_eq!(
+        kafka("brokers = [\"a:1\"]\nproperties.linger.ms = 1"),
+        "`sinks.kafka.properties` (pipeline.toml:4): `linger.ms` is not yours to set: use `sinks.kafka.linger`"
+    );
     assert!(file("[sinks.kafka]\nenabled = true\nbrokers = [\"a:1\", \"[::1]:9092\"]").is_ok());
     assert!(file("[sinks.kafka]\nbrokers = [\"anything\"]").is_ok(), "what is not enabled is not looked at");
 }
@@ -82,12 +131,30 @@ fn kafka_needs_brokers_and_keeps_what_its_guarantees_rest_on() {
 #[test]
 fn clickhouse_needs_an_address_without_a_password_in_it() {
     let clickhouse = |keys: &str| said(&format!("[sinks.clickhouse]\nenabled = true\n{keys}"));
-    assert_eq!(clickhouse(""), "`sinks.clickhouse.url` (default): ClickHouse is enabled, but there is no address: set it, as \"http://127.0.0.1:8123\"");
-    assert_eq!(clickhouse("url = \"clickhouse\""), "`sinks.clickhouse.url` (pipeline.toml:3): an address without a scheme is not supported: only http:// is, as in \"http://127.0.0.1:8123\"");
-    assert_eq!(clickhouse("url = \"https://ch:8443\""), "`sinks.clickhouse.url` (pipeline.toml:3): https is not supported: only http:// is, as in \"http://127.0.0.1:8123\"");
-    assert_eq!(clickhouse("url = \"http:///x\""), "`sinks.clickhouse.url` (pipeline.toml:3): not an address such as \"http://127.0.0.1:8123\"");
-    assert_eq!(clickhouse("url = \"http://me:sesame@ch:8123\""), "`sinks.clickhouse.url` (pipeline.toml:3): an address must not carry a user or a password: use the keys `user` and `password_file`");
-    assert_eq!(clickhouse("url = \"http://ch:8123\"\npassword = \"x\"\npassword_file = \"y\""), "`sinks.clickhouse.password` (pipeline.toml:4): `sinks.clickhouse.password_file` is set as well: keep one of the two");
+    assert_eq!(
+        clickhouse(""),
+        "`sinks.clickhouse.url` (default): ClickHouse is enabled, but there is no address: set it, as \"http://127.0.0.1:8123\""
+    );
+    assert_eq!(
+        clickhouse("url = \"clickhouse\""),
+        "`sinks.clickhouse.url` (pipeline.toml:3): an address without a scheme is not supported: only http:// is, as in \"http://127.0.0.1:8123\""
+    );
+    assert_eq!(
+        clickhouse("url = \"https://ch:8443\""),
+        "`sinks.clickhouse.url` (pipeline.toml:3): https is not supported: only http:// is, as in \"http://127.0.0.1:8123\""
+    );
+    assert_eq!(
+        clickhouse("url = \"http:///x\""),
+        "`sinks.clickhouse.url` (pipeline.toml:3): not an address such as \"http://127.0.0.1:8123\""
+    );
+    assert_eq!(
+        clickhouse("url = \"http://me:sesame@ch:8123\""),
+        "`sinks.clickhouse.url` (pipeline.toml:3): an address must not carry a user or a password: use the keys `user` and `password_file`"
+    );
+    assert_eq!(
+        clickhouse("url = \"http://ch:8123\"\npassword = \"x\"\npassword_file = \"y\""),
+        "`sinks.clickhouse.password` (pipeline.toml:4): `sinks.clickhouse.password_file` is set as well: keep one of the two"
+    );
 }
 
 #[test]
@@ -104,7 +171,13 @@ fn the_api_is_not_opened_to_the_world_without_authentication() {
 fn telemetry_that_could_not_work_is_refused() {
     let log = said("[telemetry]\nlog = \"loud=very\"");
     assert!(log.starts_with("`telemetry.log` (pipeline.toml:2): expected a level such as \"info\", or levels by part such as \"info,sinks=debug\": "), "{log}");
-    assert_eq!(said("[telemetry]\notlp_endpoint = \"https://otel:4318\""), "`telemetry.otlp_endpoint` (pipeline.toml:2): https is not supported: only http:// is, as in \"http://127.0.0.1:4318\"");
+    assert_eq!(
+        said("[telemetry]\notlp_endpoint = \"https://otel:4318\""),
+        "`telemetry.otlp_endpoint` (pipeline.toml:2): https is not supported: only http:// is, as in \"http://127.0.0.1:4318\""
+    );
     let secret = said("[telemetry]\notlp_endpoint = \"http://me:sesame@otel:4318\"");
-    assert_eq!(secret, "`telemetry.otlp_endpoint` (pipeline.toml:2): an address must not carry a user or a password: put a collector that holds it in between");
+    assert_eq!(
+        secret,
+        "`telemetry.otlp_endpoint` (pipeline.toml:2): an address must not carry a user or a password: put a collector that holds it in between"
+    );
 }

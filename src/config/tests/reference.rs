@@ -19,12 +19,18 @@ fn checked_in(path: &str) -> String {
 
 #[test]
 fn pipeline_toml_says_what_the_source_says() {
-    assert!(checked_in("pipeline.toml") == crate::config::example(), "pipeline.toml is not up to date: cargo run -- config --default > pipeline.toml");
+    assert!(
+        checked_in("pipeline.toml") == crate::config::example(),
+        "pipeline.toml is not up to date: cargo run -- config --default > pipeline.toml"
+    );
 }
 
 #[test]
 fn the_configuration_page_says_what_the_source_says() {
-    assert!(checked_in("docs/configuration.md") == crate::config::page(), "the page is not up to date: cargo run -- config --reference > docs/configuration.md");
+    assert!(
+        checked_in("docs/configuration.md") == crate::config::page(),
+        "the page is not up to date: cargo run -- config --reference > docs/configuration.md"
+    );
 }
 
 #[test]
@@ -34,7 +40,9 @@ fn pipeline_toml_changes_nothing() {
 
 #[test]
 fn pipeline_toml_with_its_commented_keys_taken_in_names_every_key() {
-    let is_key = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+    let is_key = |line: &str| {
+        line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+    };
     let taken_in = |line: &str| match line.strip_prefix("# ") {
         Some(key) if is_key(key) || key.starts_with("[[") => format!("{key}\n"),
         _ => format!("{line}\n"),
@@ -43,13 +51,18 @@ fn pipeline_toml_with_its_commented_keys_taken_in_names_every_key() {
     let (table, errors) = toml::de::DeTable::parse_recoverable(&text);
     assert_eq!(errors, []);
     for section in crate::config::sections() {
-        let parts = section.path.split('.').filter(|part| !part.is_empty());
-        let inside = parts.fold(Some(table.get_ref()), |table, part| {
-            let value = table?.get(part)?.get_ref();
+        let mut parts = section.path.split('.').filter(|part| !part.is_empty());
+        let inside = parts.try_fold(table.get_ref(), |table, part| {
+            let value = table.get(part)?.get_ref();
             value.as_table().or_else(|| value.as_array()?.iter().next()?.get_ref().as_table())
         });
         for field in section.fields {
-            assert!(inside.is_some_and(|table| table.contains_key(field.name)), "[{}] {} is missing", section.path, field.name);
+            assert!(
+                inside.is_some_and(|table| table.contains_key(field.name)),
+                "[{}] {} is missing",
+                section.path,
+                field.name
+            );
         }
     }
 }
@@ -58,17 +71,33 @@ fn pipeline_toml_with_its_commented_keys_taken_in_names_every_key() {
 fn every_key_has_a_meaning_that_is_a_sentence() {
     for section in crate::config::sections() {
         for field in section.fields {
-            assert!(field.doc.last().is_some_and(|line| line.ends_with(['.', '`', '…'])), "[{}] {}", section.path, field.name);
+            assert!(
+                field.doc.last().is_some_and(|line| line.ends_with(['.', '`', '…'])),
+                "[{}] {}",
+                section.path,
+                field.name
+            );
         }
     }
 }
 
 #[test]
 fn a_size_is_printed_in_the_largest_unit_that_is_exact() {
-    for (text, bytes, printed) in [("4MiB", 4 << 20, "4MiB"), ("1024", 1024, ""), ("1024B", 1024, "1KiB"), ("500kB", 500_000, "500kB"), ("1 gib", 1 << 30, "1GiB"), ("0B", 0, "0B"), ("1025B", 1025, "1025B")] {
+    for (text, bytes, printed) in [
+        ("4MiB", 4 << 20, "4MiB"),
+        ("1024", 1024, ""),
+        ("1024B", 1024, "1KiB"),
+        ("500kB", 500_000, "500kB"),
+        ("1 gib", 1 << 30, "1GiB"),
+        ("0B", 0, "0B"),
+        ("1025B", 1025, "1025B"),
+    ] {
         match text.parse::<ByteSize>() {
             Ok(size) => assert_eq!((size.bytes(), size.to_string().as_str()), (bytes, printed)),
-            Err(error) => assert_eq!((printed, error.to_string().as_str()), ("", "not a size: a whole number and one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB")),
+            Err(error) => assert_eq!(
+                (printed, error.to_string().as_str()),
+                ("", "not a size: a whole number and one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB")
+            ),
         }
     }
     for text in ["", "MiB", "-1MiB", "1.5MiB", "99999999TiB", "1XiB"] {
@@ -81,21 +110,30 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn duration(from: u64) -> impl Strategy<Value = Duration> {
-    (from..10_000_000_000, 0..1_000_000_u64).prop_map(|(millis, nanos)| Duration::from_millis(millis) + Duration::from_nanos(nanos))
+    (from..10_000_000_000, 0..1_000_000_u64)
+        .prop_map(|(millis, nanos)| Duration::from_millis(millis) + Duration::from_nanos(nanos))
 }
 
 fn pairs() -> impl Strategy<Value = BTreeMap<String, String>> {
-    btree_map("[^\\x00]{1,12}".prop_filter("no word of a secret", |name| !name.contains(['p', 'P', 's', 'S', 't', 'T', 'c', 'C', 'o', 'O', 'a'])), any::<String>(), 0..4)
+    btree_map(
+        "[^\\x00]{1,12}".prop_filter("no word of a secret", |name| {
+            !name.contains(['p', 'P', 's', 'S', 't', 'T', 'c', 'C', 'o', 'O', 'a'])
+        }),
+        any::<String>(),
+        0..4,
+    )
 }
 
 fn hosts() -> impl Strategy<Value = Vec<Host>> {
-    let host = (name(), "unix:///[^\\x00]{0,12}", pairs(), 1..usize::MAX, duration(100)).prop_map(|(name, url, labels, connections, timeout)| Host {
-        name: HostName::try_new(&name).unwrap(),
-        url,
-        labels,
-        max_connections: NonZeroUsize::new(connections).unwrap(),
-        timeout,
-    });
+    let host = (name(), "unix:///[a-z][^\\x00]{0,12}", pairs(), 1..usize::MAX, duration(100)).prop_map(
+        |(name, url, labels, connections, timeout)| Host {
+            name: HostName::try_new(&name).unwrap(),
+            url,
+            labels,
+            max_connections: NonZeroUsize::new(connections).unwrap(),
+            timeout,
+        },
+    );
     vec(host, 1..4).prop_map(|mut hosts| {
         hosts.sort_by(|a, b| a.name.cmp(&b.name));
         hosts.dedup_by(|a, b| a.name == b.name);

@@ -19,7 +19,12 @@ fn a_secret_appears_in_no_listing() {
 
 #[test]
 fn a_secret_appears_in_no_message() {
-    for toml in ["[sinks.clickhouse]\npassword = [\"sesame\"]", "[sinks.kafka]\nproperties = { a = [\"sesame\"] }", "[sinks.clickhouse]\nenabled = true\nurl = \"http://sesame@/\"", "[telemetry]\notlp_endpoint = \"ftp://a:sesame@b\""] {
+    for toml in [
+        "[sinks.clickhouse]\npassword = [\"sesame\"]",
+        "[sinks.kafka]\nproperties = { a = [\"sesame\"] }",
+        "[sinks.clickhouse]\nenabled = true\nurl = \"http://sesame@/\"",
+        "[telemetry]\notlp_endpoint = \"ftp://a:sesame@b\"",
+    ] {
         let said = file(toml).unwrap_err();
         assert!(!said.contains("sesame"), "{said}");
     }
@@ -34,6 +39,9 @@ fn a_password_file_holds_the_password_and_its_last_newline_does_not_count() {
     assert_eq!(load(toml).unwrap().config.sinks.clickhouse.password.unwrap().expose(), " open sesame ");
 
     std::fs::remove_file(folder.path().join("secret")).unwrap();
-    assert_eq!(load(toml).unwrap_err().to_string(), "`sinks.clickhouse.password_file` (:4): cannot read secret: no such file");
+    assert_eq!(
+        load(toml).unwrap_err().to_string(),
+        "`sinks.clickhouse.password_file` (:4): cannot read secret: no such file"
+    );
     assert!(load(&toml.replace("enabled = true", "")).is_ok(), "what is not enabled needs no password");
 }

@@ -90,7 +90,7 @@ impl Group {
     fn react_in_drain(&mut self, event: GroupEvent, until: Instant) -> bool {
         match event {
             GroupEvent::Exited { key, epoch, exit } => self.exited_in_drain(key, epoch, exit, until),
-            GroupEvent::Ended { key } => return self.bury(key).is_none_or(|child| child.has_drained()),
+            GroupEvent::Ended { key, exit } => return self.bury(key, exit).is_none_or(|child| child.has_drained()),
             GroupEvent::RestartDue { key, epoch } => self.restart_due(key, epoch),
             GroupEvent::KillDue { key } => self.cut_short(key),
             GroupEvent::GoneDue { key } => return self.give_up_on(key).is_none(),
@@ -134,8 +134,8 @@ impl Group {
             self.kill(last);
             while self.children.contains_key(&last) {
                 match self.next_event().await {
-                    GroupEvent::Ended { key } => {
-                        self.bury(key);
+                    GroupEvent::Ended { key, exit } => {
+                        self.bury(key, exit);
                     }
                     GroupEvent::GoneDue { key } => {
                         self.give_up_on(key);
@@ -181,7 +181,7 @@ impl Group {
 
     /// Goes on without a child that was killed and does not end.
     pub(super) fn give_up_on(&mut self, key: u64) -> Option<Child> {
-        let child = self.bury(key)?;
+        let child = self.bury(key, None)?;
         tracing::error!(actor = &**child.node.path(), "does not end: its thread is blocked");
         Some(child)
     }

@@ -208,7 +208,7 @@ impl Group {
     fn react(&mut self, event: GroupEvent) -> Option<Exit> {
         match event {
             GroupEvent::Exited { key, epoch, exit } => return self.child_exited(key, epoch, exit),
-            GroupEvent::Ended { key } => return self.child_ended(key),
+            GroupEvent::Ended { key, exit } => return self.child_ended(key, exit),
             GroupEvent::RestartDue { key, epoch } => self.restart_due(key, epoch),
             GroupEvent::KillDue { key } => self.kill(key),
             GroupEvent::GoneDue { key } => {
@@ -284,24 +284,25 @@ impl Group {
     }
 
     /// The task of a child is gone. One that was to stay was never built, or its thread died under it.
-    fn child_ended(&mut self, key: u64) -> Option<Exit> {
-        let child = self.bury(key)?;
+    fn child_ended(&mut self, key: u64, exit: Option<Exit>) -> Option<Exit> {
+        let child = self.bury(key, exit)?;
         if child.is_dynamic {
             self.tell_exit(child);
             return None;
         }
-        if !child.is_staying() {
+        let last = child.last_exit.clone().unwrap_or(Exit::Killed);
+        child.node.exited(&last);
+        if !child.is_staying() || !child.policy.restarts(&last) {
             return None;
         }
-        let last = child.last_exit.unwrap_or(Exit::Killed);
-        child.node.exited(&last);
         tracing::error!(group = &**self.node.path(), child = child.id, last = %last, "gives up: a child is gone");
         Some(Exit::Escalated { restarts: 0, last: Box::new(last) })
     }
 
     /// Forgets a child whose task is gone, or that is given up on. A static one stays visible in the tree.
-    pub(super) fn bury(&mut self, key: u64) -> Option<Child> {
-        let child = self.children.remove(&key)?;
+    pub(super) fn bury(&mut self, key: u64, exit: Option<Exit>) -> Option<Child> {
+        let mut child = self.children.remove(&key)?;
+        child.last_exit = exit.or(child.last_exit);
         if child.is_dynamic {
             self.node.forget(key);
             if self.dynamic.get(&child.id) == Some(&key) {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use actor_runtime::testkit::{Cast, Deed, Place, assert_all_permits_back, run};
-use actor_runtime::{Backoff, ChildSpec, Exit, ExitKind, GroupSpec, Quarantine, RestartPolicy, Root, Shutdown, Strategy};
+use actor_runtime::{
+    Backoff, ChildSpec, Exit, ExitKind, GroupSpec, Quarantine, RestartPolicy, Root, Shutdown, Strategy,
+};
 use tokio::time::{Instant, sleep};
 
 use super::{GRACE, at_most, group, group_of, millis, node, seconds, settle, start};
@@ -25,7 +27,11 @@ fn children_drain_one_by_one_in_reverse_start_order() {
         assert_eq!(since.elapsed().as_secs(), 2, "they worked at the same time");
         assert_eq!(report.exit.kind(), ExitKind::Drained);
         assert!(report.cut_short.is_empty());
-        let ends: Vec<_> = cast.all().into_iter().filter(|done| ["drained", "dropped"].iter().any(|end| done.ends_with(end))).collect();
+        let ends: Vec<_> = cast
+            .all()
+            .into_iter()
+            .filter(|done| ["drained", "dropped"].iter().any(|end| done.ends_with(end)))
+            .collect();
         assert_eq!(
             ends,
             ["source drained", "source dropped", "parser drained", "parser dropped", "sink drained", "sink dropped"]
@@ -222,7 +228,8 @@ fn a_temporary_actor_that_panics_instead_of_draining_makes_the_drain_unclean() {
         let cast = Cast::default();
         let mine = cast.clone();
         let root =
-            start(group_of(at_most(3), Backoff::NONE, move || vec![mine.actor("a").policy(RestartPolicy::Temporary)])).await;
+            start(group_of(at_most(3), Backoff::NONE, move || vec![mine.actor("a").policy(RestartPolicy::Temporary)]))
+                .await;
         cast.send("a", Deed::Slow(1, seconds(1))).await;
         cast.send("a", Deed::Panic).await;
         assert_eq!(root.drain(GRACE).await.exit.kind(), ExitKind::Killed);
@@ -241,10 +248,7 @@ fn a_downstream_actor_that_fails_while_others_drain_is_restarted_after_its_backo
         cast.send("sink", Deed::Panic).await;
         let report = root.drain(GRACE).await;
         assert_eq!(report.exit.kind(), ExitKind::Drained);
-        assert_eq!(
-            cast.of("sink"),
-            ["started", "restarting", "started", "handled 7", "drained", "stopped", "dropped"]
-        );
+        assert_eq!(cast.of("sink"), ["started", "restarting", "started", "handled 7", "drained", "stopped", "dropped"]);
     });
 }
 
@@ -349,7 +353,8 @@ fn an_actor_that_stalls_while_it_drains_is_restarted_to_drain() {
     run(async {
         let cast = Cast::default();
         let mine = cast.clone();
-        let root = start(group_of(at_most(3), Backoff::NONE, move || vec![mine.actor("a").stall_after(seconds(1))])).await;
+        let root =
+            start(group_of(at_most(3), Backoff::NONE, move || vec![mine.actor("a").stall_after(seconds(1))])).await;
         cast.send("a", Deed::Hang).await;
         cast.send("a", Deed::Note(1)).await;
         let report = root.drain(GRACE).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actor_runtime::testkit::{Cast, Deed, Signal, assert_all_permits_back, run};
-use actor_runtime::{Exit, RestartPolicy, Strategy, TrySendError, Backoff};
+use actor_runtime::{Backoff, Exit, RestartPolicy, Strategy, TrySendError};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -104,7 +104,10 @@ fn a_heavy_message_is_not_overtaken_by_light_ones() {
         let cast = Cast::default();
         let root = alone(&cast, 4).await;
         cast.send("a", Deed::Slow(1, seconds(1))).await;
-        let heavy = spawn_local({ let outlet = cast.outlet("a"); async move { outlet.send(Deed::Heavy(2, 4)).await } });
+        let heavy = spawn_local({
+            let outlet = cast.outlet("a");
+            async move { outlet.send(Deed::Heavy(2, 4)).await }
+        });
         tokio::task::yield_now().await;
         assert!(matches!(cast.outlet("a").try_send(Deed::Note(3)), Err(TrySendError::Full(_))));
         cast.send("a", Deed::Note(3)).await;
@@ -152,7 +155,10 @@ fn nobody_waits_for_room_that_outlives_the_receiver() {
         let root = alone(&cast, 1).await;
         let outlet = cast.outlet("a");
         let room = outlet.reserve(1).await.unwrap();
-        let waiting = spawn_local({ let outlet = outlet.clone(); async move { outlet.send(Deed::Note(1)).await } });
+        let waiting = spawn_local({
+            let outlet = outlet.clone();
+            async move { outlet.send(Deed::Note(1)).await }
+        });
         settle().await;
         root.kill().await;
         assert!(waiting.await.unwrap().is_err());
@@ -167,7 +173,10 @@ fn a_mailbox_whose_actor_never_lived_is_closed() {
         let cast = Cast::default();
         let spec = cast.actor_with_room("a", 1);
         cast.send("a", Deed::Note(1)).await;
-        let waiting = spawn_local({ let outlet = cast.outlet("a"); async move { outlet.send(Deed::Note(2)).await } });
+        let waiting = spawn_local({
+            let outlet = cast.outlet("a");
+            async move { outlet.send(Deed::Note(2)).await }
+        });
         settle().await;
         drop(spec);
         assert!(waiting.await.unwrap().is_err());
@@ -184,7 +193,7 @@ fn what_is_queued_when_an_actor_ends_is_dropped_once() {
         cast.send("a", Deed::Slow(1, seconds(1))).await;
         cast.send("a", Deed::Finish(Exit::Normal)).await;
         for _ in 0..4 {
-            cast.send("a", Deed::Hold(value.clone())).await;
+            cast.send("a", Deed::Hold(Box::new(value.clone()))).await;
         }
         assert_eq!(Arc::strong_count(&value), 5);
         sleep(seconds(2)).await;
@@ -245,7 +254,10 @@ fn control_passes_a_full_mailbox() {
         let cast = Cast::default();
         let root = alone(&cast, 1).await;
         cast.send("a", Deed::Slow(1, seconds(1))).await;
-        let data = spawn_local({ let outlet = cast.outlet("a"); async move { outlet.send(Deed::Note(2)).await } });
+        let data = spawn_local({
+            let outlet = cast.outlet("a");
+            async move { outlet.send(Deed::Note(2)).await }
+        });
         settle().await;
         for n in 0..100 {
             assert!(cast.signals("a").signal(Signal(n)));

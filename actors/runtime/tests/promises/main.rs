@@ -46,7 +46,11 @@ fn group(cast: &Cast, name: &str, strategy: Strategy, actors: &'static [&'static
 }
 
 /// A group whose only child `make` makes, once.
-fn group_of(intensity: Intensity, backoff: Backoff, mut make: impl FnMut() -> Vec<ChildSpec> + Send + 'static) -> GroupSpec {
+fn group_of(
+    intensity: Intensity,
+    backoff: Backoff,
+    mut make: impl FnMut() -> Vec<ChildSpec> + Send + 'static,
+) -> GroupSpec {
     GroupSpec::new("root", Strategy::OneForOne, intensity, backoff, move |_| make())
 }
 

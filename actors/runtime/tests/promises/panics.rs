@@ -3,12 +3,12 @@
 use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex};
 
-use actix::prelude::{Actor, ActorFutureExt, AtomicResponse, Context, Handler};
 use actix::fut::wrap_future;
+use actix::prelude::{Actor, ActorFutureExt, AtomicResponse, Context, Handler};
 use actor_runtime::testkit::{Bomb, Cast, Deed, Place, assert_all_permits_back, run};
 use actor_runtime::{
-    Backoff, Cell, ChildSpec, Drain, Envelope, Exit, ExitKind, GroupSpec, RestartPolicy, Strategy, Weight, current_actor,
-    mailbox,
+    Backoff, Cell, ChildSpec, Drain, Envelope, Exit, ExitKind, GroupSpec, RestartPolicy, Strategy, Weight,
+    current_actor, mailbox,
 };
 
 use super::{at_most, group, group_of, node, restarts, settle, start};
@@ -99,7 +99,9 @@ fn a_panic_in_an_atomic_response_restarts_the_actor() {
                 assert!(well, "panic in an atomic response");
                 well
             };
-            AtomicResponse::new(Box::pin(wrap_future(work).map(|well, actor: &mut Self, _| actor.0.lock().unwrap().push(well))))
+            AtomicResponse::new(Box::pin(
+                wrap_future(work).map(|well, actor: &mut Self, _| actor.0.lock().unwrap().push(well)),
+            ))
         }
     }
     run(async {
@@ -196,7 +198,10 @@ fn an_actor_that_panics_while_it_is_built_takes_its_group_down_to_be_built_anew(
         assert_eq!(cast.of("b"), ["started"]);
         assert_eq!(cast.of("a"), ["started", "dropped", "started"]);
         let inner = node(&root.tree(), "inner");
-        assert_eq!(inner.last_exit.unwrap().to_string(), "escalated after 0 failures, the last: panicked: trap at Build");
+        assert_eq!(
+            inner.last_exit.unwrap().to_string(),
+            "escalated after 0 failures, the last: panicked: trap at Build"
+        );
         assert_eq!(inner.restarts, 1);
         root.kill().await;
     });

@@ -97,7 +97,8 @@ fn responses(operation: &Operation) -> Value {
         });
         let titles = entry["description"].as_str().unwrap_or_default();
         if !titles.contains(kind.title()) {
-            let joined = if titles.is_empty() { kind.title().to_owned() } else { format!("{titles}; {}", kind.title()) };
+            let joined =
+                if titles.is_empty() { kind.title().to_owned() } else { format!("{titles}; {}", kind.title()) };
             entry["description"] = joined.into();
         }
     }

@@ -90,7 +90,8 @@ fn fields(body: &mut String, fields: &[Field]) {
     body.push_str("<table><tr><th>Field</th><th>Type</th><th></th></tr>");
     for field in fields {
         let (name, kind) = (field.name, kind(&field.shape));
-        let _ = write!(body, "<tr><td><code>{name}</code></td><td>{kind}</td><td>{}</td></tr>", prose(field.description));
+        let _ =
+            write!(body, "<tr><td><code>{name}</code></td><td>{kind}</td><td>{}</td></tr>", prose(field.description));
     }
     body.push_str("</table>");
 }
@@ -105,7 +106,9 @@ fn kind(field: &Value) -> String {
     }
     let of = |name: &str| match name {
         "array" => format!("list of {}", kind(&field["items"])),
-        "object" if field["additionalProperties"].is_object() => format!("map to {}", kind(&field["additionalProperties"])),
+        "object" if field["additionalProperties"].is_object() => {
+            format!("map to {}", kind(&field["additionalProperties"]))
+        }
         other => other.to_owned(),
     };
     let mut text = match &field["type"] {

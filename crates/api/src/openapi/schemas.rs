@@ -250,7 +250,12 @@ fn stats() -> Schema {
         };
         field(name, maybe(shape), "")
     }));
-    fields.push(Field { name: "labels", shape: map(text()), description: "The labels chosen to ride on records.", required: false });
+    fields.push(Field {
+        name: "labels",
+        shape: map(text()),
+        description: "The labels chosen to ride on records.",
+        required: false,
+    });
     fields.extend(rates());
     let description = "One sample. Counters without `_delta` are cumulative since the container started; `_delta` is the growth over \
                        `interval_ns`, the time since the sample before. `cpu_usage_percent` is 100 for one full core.";
@@ -421,7 +426,11 @@ fn sink() -> Schema {
 fn stream_books() -> Schema {
     let fields = vec![
         field("stream", words(&Stream::ALL.map(Stream::name)), "The stream."),
-        field("received", count(), "Frames, events or states from engines: `parsed + dropped_before_parsing + in_parsing`."),
+        field(
+            "received",
+            count(),
+            "Frames, events or states from engines: `parsed + dropped_before_parsing + in_parsing`.",
+        ),
         field("in_parsing", integer(), "On their way to a record."),
         field("parsed", count(), "Those that became records: `journaled + dropped_after_parsing + in_batching`."),
         field("in_batching", integer(), "Records on their way to the journal."),

@@ -59,9 +59,8 @@ async fn list(call: Call) -> Answer {
                 && wanted("reason", Some(loss.reason.name()))
         })
         .collect();
-    let key = |loss: &LossRecord| {
-        format!("{}/{}/{}", loss.stream, loss.sink.as_deref().unwrap_or_default(), loss.reason)
-    };
+    let key =
+        |loss: &LossRecord| format!("{}/{}/{}", loss.stream, loss.sink.as_deref().unwrap_or_default(), loss.reason);
     let (data, next) = slice(&call, losses, key)?;
     let newest = data.iter().map(|loss| loss.last_at).max();
     answer::list(&call, Listing { data, next, source: Source::Live, newest, warnings: Vec::new() })

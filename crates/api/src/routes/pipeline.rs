@@ -8,10 +8,10 @@ use pipeline::books::StreamBooks;
 use pipeline::ports::SinkBooks;
 use serde::Serialize;
 
+use crate::SinkView;
 use crate::answer;
 use crate::call::Call;
 use crate::operation::{Answer, Body, Operation, Tag};
-use crate::SinkView;
 
 pub(super) const NOW: Operation = Operation {
     id: "getPipeline",

@@ -61,5 +61,8 @@ pub(super) const METRICS: Operation = Operation {
 
 async fn metrics(call: Call) -> Answer {
     let text = call.api.sight.metrics();
-    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, EXPOSITION)).insert_header((CACHE_CONTROL, "no-store")).body(text))
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, EXPOSITION))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .body(text))
 }

@@ -82,7 +82,8 @@ async fn history(call: Call) -> Answer {
     if from >= to {
         return Err(Problem::invalid("from", format!("`from` ({from}) must lie before `to` ({to})")));
     }
-    let max_points = query.integer("max_points").and_then(|points| usize::try_from(points).ok()).unwrap_or(DEFAULT_POINTS);
+    let max_points =
+        query.integer("max_points").and_then(|points| usize::try_from(points).ok()).unwrap_or(DEFAULT_POINTS);
     let wanted = HistoryQuery { from, to, resolution: query.parsed("resolution")?, max_points };
     let container = find(&call).await?;
     let history = call.api.store.history(&ContainerKey::from(&container), &wanted).await?;

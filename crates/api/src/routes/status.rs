@@ -121,7 +121,9 @@ impl Status {
             escape(self.node.as_str()),
             self.uptime_seconds
         );
-        body.push_str("<h2>Hosts</h2><table><tr><th>Host</th><th>Status</th><th>Running containers</th><th>Error</th></tr>");
+        body.push_str(
+            "<h2>Hosts</h2><table><tr><th>Host</th><th>Status</th><th>Running containers</th><th>Error</th></tr>",
+        );
         for host in &self.hosts {
             let running = host.containers_running.map_or("not known".to_owned(), |count| count.to_string());
             let error = host.last_error.as_deref().unwrap_or_default();
@@ -201,7 +203,9 @@ mod tests {
 
     #[test]
     fn a_browser_gets_the_page_and_a_program_that_asks_for_json_gets_json() {
-        for json in ["application/json", "application/json, */*;q=0.5", "text/html;q=0.2, application/*", "Application/JSON"] {
+        for json in
+            ["application/json", "application/json, */*;q=0.5", "text/html;q=0.2, application/*", "Application/JSON"]
+        {
             assert!(prefers_json(json), "{json}");
         }
         for page in [

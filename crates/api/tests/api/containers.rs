@@ -55,7 +55,9 @@ fn every_filter_takes_what_it_names_and_nothing_else() {
 
 #[test]
 fn a_filter_is_never_read_as_a_pattern_or_as_sql() {
-    for query in ["?name=%25", "?name=_", "?image=%27%20OR%201%3D1%20--", "?host=alpha%27--", "?label=%25", "?project=%22%22"] {
+    for query in
+        ["?name=%25", "?name=_", "?image=%27%20OR%201%3D1%20--", "?host=alpha%27--", "?label=%25", "?project=%22%22"]
+    {
         assert_eq!(names(&list(query), "container_name"), Vec::<String>::new(), "{query}");
     }
     assert_eq!(names(&list("?name=DROP%20TABLE"), "container_name"), [HOSTILE]);
@@ -76,7 +78,8 @@ fn an_ambiguous_name_is_409_with_its_candidates_and_host_decides() {
     let problem = refused("/api/containers/cache");
     assert_eq!(problem.status, 409);
     let problem = problem.problem("ambiguous-container");
-    let hosts: Vec<_> = problem["candidates"].as_array().unwrap().iter().map(|one| one["host"].as_str().unwrap()).collect();
+    let hosts: Vec<_> =
+        problem["candidates"].as_array().unwrap().iter().map(|one| one["host"].as_str().unwrap()).collect();
     assert_eq!(hosts, ["alpha", "beta"]);
     assert_eq!(problem["candidates"][1]["container_id"], id("7d2e"));
     let reply = get(Served::shared().address, "/api/containers/cache?host=beta");
@@ -86,8 +89,21 @@ fn an_ambiguous_name_is_409_with_its_candidates_and_host_decides() {
 #[test]
 fn what_no_container_is_called_is_404_whatever_it_is() {
     for text in [
-        "nobody", "..%2fversion", "..%2f..%2fetc%2fpasswd", "%2e%2e", "3f4e", "%27%20OR%20%271%27%3D%271", "%3Cscript%3E", "%25",
-        "web%3Fhost%3Dbeta", "%C3%BC", "%FF", &"a".repeat(300), "web%20", "WEB", "+",
+        "nobody",
+        "..%2fversion",
+        "..%2f..%2fetc%2fpasswd",
+        "%2e%2e",
+        "3f4e",
+        "%27%20OR%20%271%27%3D%271",
+        "%3Cscript%3E",
+        "%25",
+        "web%3Fhost%3Dbeta",
+        "%C3%BC",
+        "%FF",
+        &"a".repeat(300),
+        "web%20",
+        "WEB",
+        "+",
     ] {
         let reply = refused(&format!("/api/containers/{text}"));
         assert_eq!(reply.status, 404, "{text}: {}", reply.body);
@@ -127,7 +143,9 @@ fn pages_have_every_container_once_though_others_come_and_go() {
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     for page in 0.. {
         let list = get(served.address, &format!("/api/containers?limit=7{cursor}")).json();
-        seen.extend(list["data"].as_array().unwrap().iter().map(|one| one["container_name"].as_str().unwrap().to_owned()));
+        seen.extend(
+            list["data"].as_array().unwrap().iter().map(|one| one["container_name"].as_str().unwrap().to_owned()),
+        );
         let Some(next) = list["page"]["next_cursor"].as_str() else { break };
         cursor = format!("&cursor={next}");
         // One more before the place where the reader is, one after it.
@@ -167,7 +185,11 @@ fn an_unchanged_answer_is_304_and_a_changed_one_is_not() {
         let tag = get(served.address, path).header("etag").unwrap().to_owned();
         for sent in [tag.clone(), format!("\"other\", {tag}"), "*".into()] {
             let reply = request(served.address, "GET", path, &format!("If-None-Match: {sent}\r\n"));
-            assert_eq!((reply.status, reply.body.as_str(), reply.header("etag")), (304, "", Some(tag.as_str())), "{path}");
+            assert_eq!(
+                (reply.status, reply.body.as_str(), reply.header("etag")),
+                (304, "", Some(tag.as_str())),
+                "{path}"
+            );
         }
         let reply = request(served.address, "GET", path, "If-None-Match: \"other\"\r\n");
         assert_eq!(reply.status, 200);

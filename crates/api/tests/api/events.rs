@@ -16,7 +16,8 @@ fn list(query: &str) -> Value {
 #[test]
 fn events_come_newest_first_as_they_were_stored() {
     let list = list("");
-    let actions: Vec<_> = list["data"].as_array().unwrap().iter().map(|event| event["action"].as_str().unwrap()).collect();
+    let actions: Vec<_> =
+        list["data"].as_array().unwrap().iter().map(|event| event["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["stop", "oom", "create", "die", "health_status", "start"]);
     assert_eq!(list["data"][0]["synthetic"], true);
     assert_eq!(list["data"][1]["container_name"], HOSTILE);

@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use actix::prelude::{Actor, Context, Handler, Message};
 use actor_runtime::{
-    Backoff, Cell, ChildSpec, Control, Drain, DrainReport, Exit, GroupSpec, Intensity, NodeKind, NodeState, NodeView, Root, Strategy,
-    mailbox,
+    Backoff, Cell, ChildSpec, Control, Drain, DrainReport, Exit, GroupSpec, Intensity, NodeKind, NodeState, NodeView,
+    Root, Strategy, mailbox,
 };
 use api::{About, ApiConfig, ApiServer, Readiness, Sight, SinkView, bind};
 use model::{
-    Batch, BatchId, ContainerRecord, EventRecord, HostRecord, LossReason, LossRecord, NodeName, Rows, StatsRecord, Stream,
-    Timestamp, Trigger,
+    Batch, BatchId, ContainerRecord, EventRecord, HostRecord, LossReason, LossRecord, NodeName, Rows, StatsRecord,
+    Stream, Timestamp, Trigger,
 };
 use pipeline::books::StreamBooks;
 use pipeline::ports::{Deliver, Range, SinkBooks};
 use pipeline::sink::SinkState;
 use serde_json::{Value, json};
 use sinks::sqlite::{SqliteConfig, SqliteSink};
-use store::SqliteStore;
+use store::{SqliteStore, Store};
 
 pub const WEB: &str = "3f4e1a90c2b7d58e6a1f0b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f70";
 pub const WEB_PREFIX: &str = "3f4e1a90c2b7";
@@ -79,21 +79,31 @@ fn sample(second: u64) -> StatsRecord {
 
 fn containers() -> Vec<ContainerRecord> {
     vec![
-        container("alpha", WEB, "web", json!({
-            "image": "nginx:1.29", "image_id": "sha256:9bea9f2796e2", "compose_project": "shop", "compose_service": "web",
-            "status": "Up 3 hours", "pid": 4711, "created_at": at(0), "started_at": at(0),
-            "health": {"status": "healthy", "failing_streak": 0, "last_output": "ok"},
-            "labels": {"com.docker.compose.project": "shop", "com.docker.compose.service": "web", "tier": "front"},
-            "ports": [{"container_port": 80, "protocol": "tcp", "host_ip": "127.0.0.1", "host_port": 8081}],
-            "networks": [{"name": "shop_default", "ip_address": "172.18.0.2"}],
-            "mounts": [{"kind": "volume", "source": "shop_html", "destination": "/usr/share/nginx/html", "writable": false}],
-            "network_scope": "own", "restart_policy": "unless-stopped", "restart_count": 0, "cpu_limit_cores": 1.5,
-            "memory_limit_bytes": 268_435_456, "pids_limit": 100,
-        })),
-        container("alpha", &id("5b0c"), "db", json!({
-            "image": "postgres:17", "compose_project": "shop", "compose_service": "db",
-            "health": {"status": "unhealthy", "failing_streak": 3, "last_output": null}, "labels": {"tier": "back", "a": "b=c"},
-        })),
+        container(
+            "alpha",
+            WEB,
+            "web",
+            json!({
+                "image": "nginx:1.29", "image_id": "sha256:9bea9f2796e2", "compose_project": "shop", "compose_service": "web",
+                "status": "Up 3 hours", "pid": 4711, "created_at": at(0), "started_at": at(0),
+                "health": {"status": "healthy", "failing_streak": 0, "last_output": "ok"},
+                "labels": {"com.docker.compose.project": "shop", "com.docker.compose.service": "web", "tier": "front"},
+                "ports": [{"container_port": 80, "protocol": "tcp", "host_ip": "127.0.0.1", "host_port": 8081}],
+                "networks": [{"name": "shop_default", "ip_address": "172.18.0.2"}],
+                "mounts": [{"kind": "volume", "source": "shop_html", "destination": "/usr/share/nginx/html", "writable": false}],
+                "network_scope": "own", "restart_policy": "unless-stopped", "restart_count": 0, "cpu_limit_cores": 1.5,
+                "memory_limit_bytes": 268_435_456, "pids_limit": 100,
+            }),
+        ),
+        container(
+            "alpha",
+            &id("5b0c"),
+            "db",
+            json!({
+                "image": "postgres:17", "compose_project": "shop", "compose_service": "db",
+                "health": {"status": "unhealthy", "failing_streak": 3, "last_output": null}, "labels": {"tier": "back", "a": "b=c"},
+            }),
+        ),
         container("alpha", &id("6c1d"), "cache", json!({"image": "redis:8"})),
         container("beta", &id("7d2e"), "cache", json!({"image": "redis:8", "state": "paused"})),
         container("beta", &id("8e3f"), "old-job", json!({"state": "exited", "exit_code": 137, "oom_killed": true})),
@@ -106,13 +116,25 @@ fn events() -> Vec<EventRecord> {
     vec![
         event(0, "start", json!({"image": "nginx:1.29", "compose_project": "shop", "compose_service": "web"})),
         event(10, "health_status", json!({"argument": "healthy"})),
-        event(20, "die", json!({
-            "host": "beta", "actor_id": id("8e3f"), "container_id": id("8e3f"), "container_name": "old-job", "exit_code": 137,
-        })),
-        event(30, "create", json!({
-            "type": "network", "actor_id": "net1", "container_id": null, "container_name": null, "actor_name": "shop_default",
-        })),
-        event(40, "oom", json!({"container_name": HOSTILE, "container_id": id("a051"), "actor_id": id("a051"), "host": "beta"})),
+        event(
+            20,
+            "die",
+            json!({
+                "host": "beta", "actor_id": id("8e3f"), "container_id": id("8e3f"), "container_name": "old-job", "exit_code": 137,
+            }),
+        ),
+        event(
+            30,
+            "create",
+            json!({
+                "type": "network", "actor_id": "net1", "container_id": null, "container_name": null, "actor_name": "shop_default",
+            }),
+        ),
+        event(
+            40,
+            "oom",
+            json!({"container_name": HOSTILE, "container_id": id("a051"), "actor_id": id("a051"), "host": "beta"}),
+        ),
         event(50, "stop", json!({"synthetic": true})),
     ]
 }
@@ -129,19 +151,28 @@ pub struct World {
 impl Default for World {
     fn default() -> Self {
         let host = |name: &str, more| {
-            let record = json!({"host": name, "url": format!("unix:///run/{name}.sock"), "status": "up", "observed_at": at(0)});
+            let record =
+                json!({"host": name, "url": format!("unix:///run/{name}.sock"), "status": "up", "observed_at": at(0)});
             serde_json::from_value(merged(record, more)).unwrap()
         };
         let hosts = vec![
             host("beta", json!({"status": "down", "last_error": "nobody answers at unix:///run/<beta>.sock"})),
-            host("alpha", json!({
-                "engine": "docker", "engine_version": "28.5.2", "api_version": "1.51", "os": "linux", "kernel": "6.12.48",
-                "cgroup_version": 2, "cpus": 2, "memory_bytes": 8_200_000_000_u64, "response_ns": 412_000,
-                "containers": 3, "containers_running": 3,
-            })),
+            host(
+                "alpha",
+                json!({
+                    "engine": "docker", "engine_version": "28.5.2", "api_version": "1.51", "os": "linux", "kernel": "6.12.48",
+                    "cgroup_version": 2, "cpus": 2, "memory_bytes": 8_200_000_000_u64, "response_ns": 412_000,
+                    "containers": 3, "containers_running": 3,
+                }),
+            ),
         ];
         let readiness = Readiness::NotReady("host beta: nobody answers at unix:///run/<beta>.sock".into());
-        Self { hosts: Mutex::new(hosts), readiness: Mutex::new(readiness), answered: Mutex::default(), on_metrics: || {} }
+        Self {
+            hosts: Mutex::new(hosts),
+            readiness: Mutex::new(readiness),
+            answered: Mutex::default(),
+            on_metrics: || {},
+        }
     }
 }
 
@@ -191,7 +222,10 @@ impl Sight for World {
         };
         vec![
             SinkView { books: books("sqlite", 1_200, 0), state: state("sqlite", "data/dockstream.db", None) },
-            SinkView { books: books("kafka", 900, 300), state: state("kafka", "127.0.0.1:9092", Some("no broker answers")) },
+            SinkView {
+                books: books("kafka", 900, 300),
+                state: state("kafka", "127.0.0.1:9092", Some("no broker answers")),
+            },
         ]
     }
 
@@ -232,7 +266,8 @@ impl Sight for World {
 
     fn metrics(&self) -> String {
         (self.on_metrics)();
-        "# TYPE dockstream_batches_total counter\ndockstream_batches_total{stream=\"stats\",trigger=\"count\"} 42\n".into()
+        "# TYPE dockstream_batches_total counter\ndockstream_batches_total{stream=\"stats\",trigger=\"count\"} 42\n"
+            .into()
     }
 
     fn answered(&self, route: &'static str, status: u16, _: Duration) {
@@ -272,13 +307,22 @@ impl Served {
 
     /// An API over an empty store.
     pub fn empty(config: ApiConfig, world: World) -> Self {
+        Self::start(config, world, None)
+    }
+
+    /// An API over any store.
+    pub fn over(config: ApiConfig, store: Arc<dyn Store>) -> Self {
+        Self::start(config, World::default(), Some(store))
+    }
+
+    fn start(config: ApiConfig, world: World, store: Option<Arc<dyn Store>>) -> Self {
         let world = Arc::new(world);
         let (commands, orders) = mpsc::channel();
         let (tell, told) = mpsc::channel();
         let sight = world.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            tokio::task::LocalSet::new().block_on(&runtime, live(config, sight, orders, tell))
+            tokio::task::LocalSet::new().block_on(&runtime, live(config, sight, store, orders, tell))
         });
         Self { address: told.recv().unwrap(), world, commands, thread: Some(thread) }
     }
@@ -346,6 +390,7 @@ impl Handler<Drain> for Bomb {
 async fn live(
     config: ApiConfig,
     sight: Arc<World>,
+    store: Option<Arc<dyn Store>>,
     orders: mpsc::Receiver<Order>,
     tell: mpsc::Sender<SocketAddr>,
 ) -> DrainReport {
@@ -355,9 +400,9 @@ async fn live(
     let retention = SqliteConfig { retention_raw: forever, retention_events: forever, ..SqliteConfig::new(&path) };
     let mut sink = SqliteSink::new(retention);
     sink.prepare().await.unwrap();
-    let bound = bind(ApiConfig { listen: "127.0.0.1:0".parse().unwrap(), ..config }).unwrap();
+    let bound = Arc::new(bind(ApiConfig { listen: "127.0.0.1:0".parse().unwrap(), ..config }).unwrap());
     let address = bound.address();
-    let store = Arc::new(SqliteStore::open(path));
+    let store = store.unwrap_or_else(|| Arc::new(SqliteStore::open(path)));
     let about = About { node: NodeName::try_new("node-1").unwrap(), started_at: at(0) };
     let (fuse, fuses) = mpsc::channel::<Control<Explode>>();
     let build = move |_: &_| {
@@ -371,7 +416,7 @@ async fn live(
     let intensity = Intensity::try_new(10, Duration::from_secs(60)).unwrap();
     let root = Root::start(GroupSpec::new("root", Strategy::OneForAll, intensity, Backoff::NONE, build));
     tell.send(address).unwrap();
-    let mut sequence = 1;
+    let (mut sequence, mut lit) = (1, None);
     loop {
         match orders.try_recv() {
             Ok(Order::Store(rows, done)) => {
@@ -384,7 +429,8 @@ async fn live(
                 done.send(()).unwrap();
             }
             Ok(Order::Restart) => {
-                assert!(fuses.try_iter().last().unwrap().signal(Explode));
+                lit = fuses.try_iter().last().or(lit);
+                assert!(lit.as_ref().unwrap().signal(Explode));
             }
             Ok(Order::Drain) | Err(mpsc::TryRecvError::Disconnected) => break,
             Err(mpsc::TryRecvError::Empty) => tokio::time::sleep(Duration::from_millis(2)).await,

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 #[derive(Debug)]
 pub struct Reply {
+    /// The status line without its version.
+    pub line: String,
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
@@ -37,9 +39,10 @@ impl Reply {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer in {text:?}"));
         let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok()).unwrap();
+        let line = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).unwrap().to_owned();
+        let status = line[..3].parse().unwrap();
         let headers = lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.into(), value.into()));
-        Self { status, headers: headers.collect(), body: body.to_owned() }
+        Self { line, status, headers: headers.collect(), body: body.to_owned() }
     }
 }
 

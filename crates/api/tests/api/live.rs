@@ -16,10 +16,18 @@ fn ok(path: &str) -> Value {
 fn the_status_tells_who_answers_how_it_does_and_where_to_go_on() {
     let status = ok("/api");
     assert_eq!((&status["name"], &status["node"]), (&json!("dockstream"), &json!("node-1")));
-    assert_eq!((&status["ready"], &status["reason"]), (&json!(false), &json!("host beta: nobody answers at unix:///run/<beta>.sock")));
-    assert_eq!(status["sinks"][1], json!({"sink": "kafka", "delivered": 900, "pending": 300, "dropped": 4, "failing": "no broker answers"}));
+    assert_eq!(
+        (&status["ready"], &status["reason"]),
+        (&json!(false), &json!("host beta: nobody answers at unix:///run/<beta>.sock"))
+    );
+    assert_eq!(
+        status["sinks"][1],
+        json!({"sink": "kafka", "delivered": 900, "pending": 300, "dropped": 4, "failing": "no broker answers"})
+    );
     for link in status["links"].as_array().unwrap() {
-        assert!(get(Served::shared().address, link["href"].as_str().unwrap()).status < 500 || link["href"] == "/readyz");
+        assert!(
+            get(Served::shared().address, link["href"].as_str().unwrap()).status < 500 || link["href"] == "/readyz"
+        );
     }
 }
 
@@ -108,7 +116,10 @@ fn readiness_is_503_with_why_and_200_without() {
     let served = Served::empty(ApiConfig::default(), World::default());
     let reply = get(served.address, "/readyz");
     assert_eq!(reply.status, 503);
-    assert_eq!(reply.json(), json!({"status": "not_ready", "reason": "host beta: nobody answers at unix:///run/<beta>.sock"}));
+    assert_eq!(
+        reply.json(),
+        json!({"status": "not_ready", "reason": "host beta: nobody answers at unix:///run/<beta>.sock"})
+    );
     *served.world.readiness.lock().unwrap() = Readiness::Ready;
     let reply = get(served.address, "/readyz");
     assert_eq!((reply.status, reply.json()), (200, json!({"status": "ready", "reason": null})));
@@ -129,6 +140,7 @@ fn every_answer_is_told_with_its_route_and_status() {
         get(served.address, path);
     }
     let told = served.world.answered.lock().unwrap().clone();
-    let expected = [("/api/containers/{id}", 200), ("/api/containers/{id}", 404), ("unmatched", 404), ("/healthz", 200)];
+    let expected =
+        [("/api/containers/{id}", 200), ("/api/containers/{id}", 404), ("unmatched", 404), ("/healthz", 200)];
     assert_eq!(told, expected);
 }

@@ -10,3 +10,4 @@ mod live;
 mod requests;
 mod serving;
 mod stats;
+mod stuck;

@@ -1,14 +1,29 @@
 //! Requests as clients and attackers send them.
 
-use api::ApiConfig;
+use std::sync::Arc;
 use std::time::Duration;
+
+use api::ApiConfig;
+use store::SqliteStore;
 
 use crate::fixture::{Served, World};
 use crate::http::{exchange, get, request};
+use crate::stuck::StuckStore;
 
 const PATHS: [&str; 13] = [
-    "/", "/api", "/api/containers", "/api/containers/web", "/api/containers/web/stats", "/api/containers/web/stats/history",
-    "/api/events", "/api/hosts", "/api/losses", "/api/pipeline", "/healthz", "/metrics", "/api/openapi.json",
+    "/",
+    "/api",
+    "/api/containers",
+    "/api/containers/web",
+    "/api/containers/web/stats",
+    "/api/containers/web/stats/history",
+    "/api/events",
+    "/api/hosts",
+    "/api/losses",
+    "/api/pipeline",
+    "/healthz",
+    "/metrics",
+    "/api/openapi.json",
 ];
 
 #[test]
@@ -93,7 +108,15 @@ fn a_wrong_method_is_405_with_the_right_ones() {
 fn a_wrong_path_is_a_404_problem_that_names_a_near_one() {
     let address = Served::shared().address;
     assert_eq!(get(address, "/api/container").problem("route-not-found")["nearest"], "/api/containers");
-    for path in ["/nowhere", "/api/", "/api/containers/", "/api//containers", "/api/containers/web/", "/api/containers/../events", "/%00"] {
+    for path in [
+        "/nowhere",
+        "/api/",
+        "/api/containers/",
+        "/api//containers",
+        "/api/containers/web/",
+        "/api/containers/../events",
+        "/%00",
+    ] {
         let reply = get(address, path);
         assert_eq!(reply.status, 404, "{path}");
     }
@@ -103,7 +126,9 @@ fn a_wrong_path_is_a_404_problem_that_names_a_near_one() {
 #[test]
 fn head_is_get_without_the_body() {
     let address = Served::shared().address;
-    for path in ["/api/containers/web", "/api/containers/web/stats", "/api/openapi.json", "/metrics", "/healthz", "/api/docs"] {
+    for path in
+        ["/api/containers/web", "/api/containers/web/stats", "/api/openapi.json", "/metrics", "/healthz", "/api/docs"]
+    {
         let (get, head) = (get(address, path), request(address, "HEAD", path, ""));
         assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
         for name in ["content-type", "content-length", "etag", "cache-control", "content-security-policy"] {
@@ -120,7 +145,14 @@ fn a_foreign_host_name_is_refused_wherever_it_stands() {
     let with = |target: &str, host: &str| {
         exchange(address, format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
     };
-    for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.nip.io", "192.168.1.7:8080", "localhost:http"] {
+    for host in [
+        "evil.example",
+        "evil.example:8080",
+        "localhost.evil.example",
+        "127.0.0.1.nip.io",
+        "192.168.1.7:8080",
+        "localhost:http",
+    ] {
         for target in ["/", "/api/containers", "/metrics", "/nowhere"] {
             let reply = with(target, host);
             assert_eq!(reply.status, 421, "{host} {target}");
@@ -157,14 +189,17 @@ fn no_host_or_two_are_malformed() {
     let address = Served::shared().address;
     let none = exchange(address, b"GET /api HTTP/1.1\r\nConnection: close\r\n\r\n");
     assert_eq!(none.status, 400);
-    let two = exchange(address, b"GET /api HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    let two =
+        exchange(address, b"GET /api HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
     assert_eq!(two.status, 400);
 }
 
 #[test]
 fn every_answer_carries_the_security_headers() {
     let address = Served::shared().address;
-    for path in ["/", "/api/containers", "/nowhere", "/api/containers/nobody", "/api/containers?x=1", "/metrics", "/api/docs"] {
+    for path in
+        ["/", "/api/containers", "/nowhere", "/api/containers/nobody", "/api/containers?x=1", "/metrics", "/api/docs"]
+    {
         let reply = get(address, path);
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
@@ -198,10 +233,63 @@ fn what_is_too_large_is_refused_with_the_limit() {
 #[test]
 fn what_is_no_http_gets_400_and_the_server_goes_on() {
     let address = Served::shared().address;
-    for junk in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..], b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0\0\0\0\r\n\r\n"] {
+    for junk in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..],
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\0\0\0\0\r\n\r\n",
+    ] {
         assert_eq!(exchange(address, junk).status, 400, "{junk:?}");
     }
     assert_eq!(get(address, "/healthz").status, 200);
+}
+
+#[test]
+fn whatever_is_asked_no_answer_is_an_error_of_the_server() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let pieces = [
+        "/",
+        "api",
+        "containers",
+        "web",
+        "stats",
+        "history",
+        "events",
+        "..",
+        "%2f",
+        "%00",
+        "%ff",
+        "?",
+        "&",
+        "=",
+        "limit",
+        "cursor",
+        "from",
+        "now-",
+        "9223372036854775807",
+        "-1",
+        "d",
+        "label",
+        "state",
+        "running",
+        "%",
+        "+",
+        "'",
+        "\"",
+        ";--",
+        "%F0%9F%90%B3",
+        "host",
+    ];
+    for _ in 0..400 {
+        let target: String = (0..random.usize(1..14)).map(|_| pieces[random.usize(..pieces.len())]).collect();
+        let reply = get(Served::shared().address, &format!("/api/{target}"));
+        assert!(reply.status < 500, "{target}: {}", reply.body);
+        if reply.status >= 400 {
+            assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{target}");
+        }
+    }
 }
 
 #[test]
@@ -218,19 +306,22 @@ fn a_handler_that_panics_is_a_500_problem_and_the_server_goes_on() {
 
 #[test]
 fn a_store_that_cannot_answer_is_503_with_when_to_come_back() {
-    let served = Served::empty(ApiConfig::default(), World::default());
-    served.lose_store();
-    let reply = get(served.address, "/api/containers");
-    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
-    reply.problem("unavailable");
+    let missing = Arc::new(SqliteStore::open("/nonexistent/dockstream.db"));
+    let served = Served::over(ApiConfig::default(), missing);
+    for path in ["/api/containers", "/api/containers/web", "/api/containers/web/stats", "/api/events"] {
+        let reply = get(served.address, path);
+        assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")), "{path}");
+        reply.problem("unavailable");
+    }
     assert_eq!(get(served.address, "/api").status, 200, "what the process knows needs no store");
 }
 
 #[test]
 fn a_request_that_takes_too_long_is_504() {
-    let config = ApiConfig { request_timeout: Duration::from_millis(1), ..ApiConfig::default() };
-    let served = Served::slow(config, Duration::from_secs(30));
+    let config = ApiConfig { request_timeout: Duration::from_millis(50), ..ApiConfig::default() };
+    let served = Served::over(config, Arc::new(StuckStore));
     let reply = get(served.address, "/api/containers");
     assert_eq!(reply.status, 504);
-    reply.problem("timeout");
+    assert_eq!(reply.problem("timeout")["detail"], "no answer within 50 ms");
+    assert_eq!(get(served.address, "/healthz").status, 200);
 }

@@ -267,11 +267,28 @@ mod tests {
             let mut cursor = Cursor::new(text.as_bytes());
             cursor.skip().is_some() && cursor.at_end()
         };
-        for good in ["{}", "[]", "0", "1.5", "4.1e-05", "1E5", "true", " { \"a\" : [ 1 , null ] } ", "[[[[]]]]", "\"text\""] {
+        for good in
+            ["{}", "[]", "0", "1.5", "4.1e-05", "1E5", "true", " { \"a\" : [ 1 , null ] } ", "[[[[]]]]", "\"text\""]
+        {
             assert!(skip(good), "{good}");
         }
         let deep = "[".repeat(40) + &"]".repeat(40);
-        let plain = ["{", "{\"a\"}", "{\"a\":}", "[1,]", "{,}", "1.", "1e", "1e+", "-1", "tru", "nul", "\"\\n\"", "\"\u{e9}\"", "[1]]"];
+        let plain = [
+            "{",
+            "{\"a\"}",
+            "{\"a\":}",
+            "[1,]",
+            "{,}",
+            "1.",
+            "1e",
+            "1e+",
+            "-1",
+            "tru",
+            "nul",
+            "\"\\n\"",
+            "\"\u{e9}\"",
+            "[1]]",
+        ];
         for left in plain.into_iter().chain([deep.as_str()]) {
             assert!(!skip(left), "{left}");
         }

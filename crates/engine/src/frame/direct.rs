@@ -275,5 +275,8 @@ fn storage_stats(cursor: &mut Cursor<'_>) -> Option<Option<BlockCounters>> {
         b"write_size_bytes" => seen.counter(1, cursor, &mut write),
         _ => cursor.skip(),
     })?;
-    Some((read.is_some() || write.is_some()).then(|| BlockCounters { read: read.unwrap_or(0), write: write.unwrap_or(0) }))
+    Some(
+        (read.is_some() || write.is_some())
+            .then(|| BlockCounters { read: read.unwrap_or(0), write: write.unwrap_or(0) }),
+    )
 }

@@ -8,12 +8,20 @@ pub(super) const UNSET: &[u8] = b"0001-01-01T00:00:00Z";
 /// Reads the time an engine writes; `None` where it is written in another way, or is no time.
 pub(super) fn parse(text: &[u8]) -> Option<Timestamp> {
     let (head, tail) = text.split_first_chunk::<19>()?;
-    let [y0, y1, y2, y3, b'-', mo0, mo1, b'-', d0, d1, b'T', h0, h1, b':', mi0, mi1, b':', s0, s1] = *head else { return None };
+    let [y0, y1, y2, y3, b'-', mo0, mo1, b'-', d0, d1, b'T', h0, h1, b':', mi0, mi1, b':', s0, s1] = *head else {
+        return None;
+    };
     let year = two(y0, y1)? * 100 + two(y2, y3)?;
     let (month, day) = (two(mo0, mo1)?, two(d0, d1)?);
     let (hour, minute, second) = (two(h0, h1)?, two(mi0, mi1)?, two(s0, s1)?);
     // Years for which 64 bits of nanoseconds suffice, with room to spare.
-    if !(1700..=2200).contains(&year) || hour > 23 || minute > 59 || second > 59 || day == 0 || day > days_in(year, month)? {
+    if !(1700..=2200).contains(&year)
+        || hour > 23
+        || minute > 59
+        || second > 59
+        || day == 0
+        || day > days_in(year, month)?
+    {
         return None;
     }
     let seconds = days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;

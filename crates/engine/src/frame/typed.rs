@@ -39,7 +39,8 @@ fn reason(bytes: &[u8], error: &serde_json::Error) -> LossReason {
 
 /// serde_json calls `14.` and `-` at the very end wrong numbers, not unfinished ones.
 fn ends_inside_a_number(bytes: &[u8], error: &serde_json::Error) -> bool {
-    let before: usize = bytes.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
+    let before: usize =
+        bytes.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
     matches!(bytes.last(), Some(b'.' | b'-' | b'+' | b'e' | b'E')) && before + error.column() >= bytes.len()
 }
 
@@ -51,7 +52,8 @@ fn raw_error(bytes: &[u8]) -> bool {
         cause: Option<IgnoredAny>,
         read: Option<IgnoredAny>,
     }
-    serde_json::from_slice::<ErrorObject>(bytes).is_ok_and(|object| object.read.is_none() && (object.message.is_some() || object.cause.is_some()))
+    serde_json::from_slice::<ErrorObject>(bytes)
+        .is_ok_and(|object| object.read.is_none() && (object.message.is_some() || object.cause.is_some()))
 }
 
 #[derive(Deserialize)]
@@ -200,7 +202,10 @@ fn sum(entries: &[RawBlkioEntry<'_>]) -> BlockCounters {
 impl RawStorage {
     fn block(self) -> Option<BlockCounters> {
         let any = self.read_size_bytes.is_some() || self.write_size_bytes.is_some();
-        any.then(|| BlockCounters { read: self.read_size_bytes.unwrap_or(0), write: self.write_size_bytes.unwrap_or(0) })
+        any.then(|| BlockCounters {
+            read: self.read_size_bytes.unwrap_or(0),
+            write: self.write_size_bytes.unwrap_or(0),
+        })
     }
 }
 

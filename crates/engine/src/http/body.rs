@@ -149,7 +149,8 @@ mod tests {
         Ok((String::from_utf8(content).unwrap(), body.is_done()))
     }
 
-    const CHUNKED: &[u8] = b"5;name=\"v\"\r\nhello\r\n1\r\n,\r\n0F\r\n 0123456789abcd\r\n0\r\nX-Trailer: yes\r\n\r\nrest";
+    const CHUNKED: &[u8] =
+        b"5;name=\"v\"\r\nhello\r\n1\r\n,\r\n0F\r\n 0123456789abcd\r\n0\r\nX-Trailer: yes\r\n\r\nrest";
 
     #[test]
     fn chunks_give_the_same_content_however_they_are_cut() {

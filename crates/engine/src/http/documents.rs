@@ -103,6 +103,9 @@ impl Stream for Documents {
 
 impl fmt::Debug for Documents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Documents").field("url", &self.answer.url).field("what", &self.answer.what).finish_non_exhaustive()
+        f.debug_struct("Documents")
+            .field("url", &self.answer.url)
+            .field("what", &self.answer.what)
+            .finish_non_exhaustive()
     }
 }

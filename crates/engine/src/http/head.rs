@@ -27,12 +27,17 @@ impl Head {
         let status = response.code.unwrap_or(0);
         let mut body = Body::until_close();
         for header in response.headers.iter() {
-            if header.name.eq_ignore_ascii_case("transfer-encoding") && header.value.to_ascii_lowercase().ends_with(b"chunked") {
+            if header.name.eq_ignore_ascii_case("transfer-encoding")
+                && header.value.to_ascii_lowercase().ends_with(b"chunked")
+            {
                 body = Body::chunked();
                 break;
             }
             if header.name.eq_ignore_ascii_case("content-length") {
-                let length = str::from_utf8(header.value).ok().and_then(|text| text.trim().parse().ok()).ok_or(BadHead::Length)?;
+                let length = str::from_utf8(header.value)
+                    .ok()
+                    .and_then(|text| text.trim().parse().ok())
+                    .ok_or(BadHead::Length)?;
                 body = Body::length(length);
             }
         }
@@ -56,7 +61,10 @@ mod tests {
 
     #[test]
     fn the_body_is_delimited_as_the_head_says() {
-        assert_eq!(parse("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"), Some((200, Body::chunked())));
+        assert_eq!(
+            parse("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
+            Some((200, Body::chunked()))
+        );
         assert_eq!(parse("HTTP/1.1 404 Not Found\r\ncontent-length: 17\r\n\r\n"), Some((404, Body::length(17))));
         assert_eq!(parse("HTTP/1.0 200 OK\r\n\r\n"), Some((200, Body::until_close())));
         assert_eq!(parse("HTTP/1.1 204 No Content\r\n\r\n"), Some((204, Body::length(0))));

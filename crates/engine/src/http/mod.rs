@@ -7,6 +7,8 @@ mod body;
 mod documents;
 mod head;
 mod lines;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -54,7 +56,10 @@ pub(crate) async fn documents(
 ) -> Result<Documents, EngineError> {
     let opening = async {
         let mut connection = transport.connect().await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: docker\r\nUser-Agent: {}\r\nAccept: application/json\r\n\r\n", crate::USER_AGENT);
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: docker\r\nUser-Agent: {}\r\nAccept: application/json\r\n\r\n",
+            crate::USER_AGENT
+        );
         connection.write_all(request.as_bytes()).await.map_err(|error| broken(url, what, error))?;
         let (head, rest) = read_head(&mut connection, url, what).await?;
         let mut documents = Documents::new(connection, head.body, url.clone(), what.clone());
@@ -71,11 +76,17 @@ pub(crate) async fn documents(
 }
 
 /// The head, and the bytes that came behind it.
-async fn read_head(connection: &mut Connection, url: impl Display, what: impl Display) -> Result<(Head, Vec<u8>), EngineError> {
+async fn read_head(
+    connection: &mut Connection,
+    url: impl Display,
+    what: impl Display,
+) -> Result<(Head, Vec<u8>), EngineError> {
     let mut bytes = Vec::new();
     loop {
         let before = bytes.len();
-        poll_fn(|cx| poll_read(connection, cx, |read| bytes.extend_from_slice(read))).await.map_err(|error| broken(&url, &what, error))?;
+        poll_fn(|cx| poll_read(connection, cx, |read| bytes.extend_from_slice(read)))
+            .await
+            .map_err(|error| broken(&url, &what, error))?;
         if bytes.len() == before {
             return Err(broken(&url, &what, "it was closed before the answer"));
         }

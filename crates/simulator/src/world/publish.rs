@@ -110,7 +110,9 @@ impl World {
         filters: Filters,
     ) {
         let mut answer = self.banner().stream_head();
-        let replayed = since.map(|since| self.ring.replay(since, until)).unwrap_or_default();
+        // With either bound the engine looks into its ring; with none it only goes on from here.
+        let oldest = since.or_else(|| until.map(|_| Timestamp::from_nanos(i64::MIN)));
+        let replayed = oldest.map(|oldest| self.ring.replay(oldest, until)).unwrap_or_default();
         for event in replayed.iter().filter(|event| filters.allow_event(&event.event)) {
             answer.extend_from_slice(&chunk(&event.line));
             self.served.events_sent += 1;

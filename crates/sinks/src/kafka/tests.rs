@@ -1,0 +1,389 @@
+//! Against a real broker.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use model::{ContainerRecord, ContainerState, Rows, StatsRecord, Stream};
+use pipeline::ports::{Deliver, FailureClass, Range};
+use rdkafka::ClientConfig;
+use rdkafka::Offset;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use test_support::{Kafka, unique};
+
+use super::*;
+use crate::fixtures::{batch, container, container_id, event, noon, one_of_each, range, stats};
+
+/// A record as a consumer sees it.
+#[derive(Debug)]
+struct Seen {
+    key: String,
+    value: Option<serde_json::Value>,
+    headers: BTreeMap<String, String>,
+    timestamp_ms: Option<i64>,
+    partition: i32,
+}
+
+/// Everything in a topic, in the order of each partition.
+fn consume(bootstrap: &str, topic: &str) -> Vec<Seen> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", unique("reader"))
+        .set("enable.partition.eof", "true")
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
+    let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
+    let mut all = TopicPartitionList::new();
+    for partition in &partitions {
+        all.add_partition_offset(topic, *partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&all).unwrap();
+
+    let mut ended = BTreeSet::new();
+    let mut seen = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while ended.len() < partitions.len() {
+        assert!(Instant::now() < deadline, "{topic} did not end: {} records so far", seen.len());
+        match consumer.poll(Duration::from_millis(500)) {
+            None => {}
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
+                ended.insert(partition);
+            }
+            Some(Err(error)) => panic!("{error}"),
+            Some(Ok(message)) => {
+                let headers = message.headers().unwrap();
+                seen.push(Seen {
+                    key: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
+                    value: message.payload().map(|payload| serde_json::from_slice(payload).unwrap()),
+                    headers: headers
+                        .iter()
+                        .map(|header| {
+                            (header.key.to_owned(), String::from_utf8(header.value.unwrap().to_vec()).unwrap())
+                        })
+                        .collect(),
+                    timestamp_ms: message.timestamp().to_millis(),
+                    partition: message.partition(),
+                });
+            }
+        }
+    }
+    seen
+}
+
+fn config(bootstrap: &str) -> KafkaConfig {
+    KafkaConfig {
+        topic_prefix: format!("{}.", unique("docker")),
+        partitions: 3,
+        ..KafkaConfig::new(vec![bootstrap.to_owned()])
+    }
+}
+
+async fn ready(config: &KafkaConfig) -> KafkaSink {
+    let mut sink = KafkaSink::new(config.clone());
+    sink.prepare().await.unwrap();
+    sink
+}
+
+fn topic(config: &KafkaConfig, stream: Stream) -> String {
+    topic_name(&config.topic_prefix, stream)
+}
+
+/// `count` samples of `containers` containers, in one range.
+fn samples(first: u64, count: u64, containers: u64) -> Range {
+    let rows: Vec<StatsRecord> =
+        (first..first + count).map(|number| stats(number % containers, noon() + Duration::from_millis(number))).collect();
+    range(first, vec![batch(first, Rows::Stats(rows.into()))])
+}
+
+/// Fails where a record is missing, doubled, or out of order within its container.
+fn assert_exactly(seen: &[Seen], count: usize) {
+    let mut last: BTreeMap<&str, &str> = BTreeMap::new();
+    for record in seen {
+        let at = record.value.as_ref().unwrap()["timestamp"].as_str().unwrap();
+        if let Some(before) = last.insert(&record.key, at) {
+            assert!(before < at, "{}: {at} after {before}", record.key);
+        }
+    }
+    assert_eq!(seen.len(), count);
+}
+
+#[tokio::test]
+async fn every_stream_has_its_topic_and_every_record_its_key_value_and_headers() {
+    let kafka = Kafka::shared();
+    let config = config(kafka.bootstrap());
+    let mut sink = ready(&config).await;
+    assert_eq!(sink.deliver(&range(0, one_of_each())).await.unwrap().rejected, []);
+
+    for batch in one_of_each() {
+        let stream = batch.id.stream;
+        let mut seen = consume(kafka.bootstrap(), &topic(&config, stream));
+        assert_eq!(seen.len(), batch.rows.len(), "{stream}");
+        for index in 0..batch.rows.len() {
+            let expected = encode::encode(&batch.rows, index).unwrap().unwrap();
+            let position = seen.iter().position(|record| record.key == expected.key).unwrap();
+            let record = seen.swap_remove(position);
+            assert_eq!(record.value, expected.value.map(|value| serde_json::from_slice(&value).unwrap()));
+            assert_eq!(record.timestamp_ms, Some(expected.timestamp.as_millis()));
+            let headers = [
+                ("schema", schema_name(stream).to_owned()),
+                ("content-type", "application/json".to_owned()),
+                ("batch-id", format!("node-1/7/{stream}/1-{}", batch.rows.len())),
+            ];
+            assert_eq!(record.headers, headers.map(|(key, value)| (key.to_owned(), value)).into());
+        }
+    }
+}
+
+#[tokio::test]
+async fn topics_are_made_with_the_partitions_and_the_policy_their_stream_needs() {
+    let kafka = Kafka::shared();
+    let config = config(kafka.bootstrap());
+    ready(&config).await;
+    // Nothing to do the second time.
+    ready(&config).await;
+    let admin: AdminClient<DefaultClientContext> = config.client().create().unwrap();
+    for stream in Stream::ALL {
+        let name = topic(&config, stream);
+        let metadata = admin.inner().fetch_metadata(Some(&name), Duration::from_secs(20)).unwrap();
+        assert_eq!(metadata.topics()[0].partitions().len(), 3, "{name}");
+        let described = admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &AdminOptions::new()).await.unwrap();
+        let policy = described[0].as_ref().unwrap().get("cleanup.policy").unwrap().value.clone();
+        let expected = if matches!(stream, Stream::Containers | Stream::Hosts) { "compact" } else { "delete" };
+        assert_eq!(policy.as_deref(), Some(expected), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn records_of_one_container_stay_in_order_and_in_one_partition() {
+    let kafka = Kafka::shared();
+    let config = config(kafka.bootstrap());
+    let mut sink = ready(&config).await;
+    for first in 0..10 {
+        sink.deliver(&samples(first * 500, 500, 20)).await.unwrap();
+    }
+    let seen = consume(kafka.bootstrap(), &topic(&config, Stream::Stats));
+    assert_exactly(&seen, 5_000);
+    let places: BTreeSet<(&str, i32)> = seen.iter().map(|record| (record.key.as_str(), record.partition)).collect();
+    assert_eq!(places.len(), 20);
+    let partitions: BTreeSet<i32> = places.iter().map(|(_, partition)| *partition).collect();
+    assert_eq!(partitions.len(), 3);
+}
+
+#[tokio::test]
+async fn a_removed_container_leaves_a_tombstone() {
+    let kafka = Kafka::shared();
+    let config = config(kafka.bootstrap());
+    let mut sink = ready(&config).await;
+    let states: Vec<ContainerRecord> =
+        [ContainerState::Running, ContainerState::Removed].map(|state| container(1, state, noon())).into();
+    sink.deliver(&range(0, vec![batch(1, Rows::Containers(states.into()))])).await.unwrap();
+    let seen = consume(kafka.bootstrap(), &topic(&config, Stream::Containers));
+    let key = format!("edge-1/{}", container_id(1));
+    assert!(seen.iter().all(|record| record.key == key));
+    assert_eq!(seen.iter().map(|record| record.value.is_some()).collect::<Vec<_>>(), [true, false]);
+}
+
+#[tokio::test]
+async fn a_range_delivered_again_sends_nothing_twice() {
+    let kafka = Kafka::shared();
+    let config = config(kafka.bootstrap());
+    let mut sink = ready(&config).await;
+    let whole = samples(0, 100, 5);
+    sink.deliver(&whole).await.unwrap();
+    sink.deliver(&whole).await.unwrap();
+    // As the caller does who halves a range after a failure.
+    let Rows::Stats(rows) = &whole.batches[0].rows else { unreachable!() };
+    let half = range(0, vec![batch(0, Rows::Stats(rows[..50].into()))]);
+    sink.deliver(&half).await.unwrap();
+    assert_exactly(&consume(kafka.bootstrap(), &topic(&config, Stream::Stats)), 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_killed_during_delivery_and_started_again_loses_and_doubles_nothing() {
+    let kafka = Kafka::start();
+    let config = KafkaConfig { patience: Duration::from_secs(2), ..config(kafka.bootstrap()) };
+    let mut sink = ready(&config).await;
+    sink.deliver(&samples(0, 2_000, 10)).await.unwrap();
+
+    let mut failures = Vec::new();
+    for round in 1..=2_u64 {
+        let next = samples(round * 20_000, 20_000, 10);
+        let killed = {
+            let delivery = sink.deliver(&next);
+            tokio::pin!(delivery);
+            // Somewhere in the middle: the producer has begun to send.
+            let _ = tokio::time::timeout(Duration::from_millis(30), &mut delivery).await;
+            tokio::task::block_in_place(|| kafka.kill9());
+            delivery.await
+        };
+        failures.extend(killed.err());
+        tokio::task::block_in_place(|| kafka.restart());
+        let deadline = Instant::now() + Duration::from_secs(90);
+        while let Err(error) = sink.deliver(&next).await {
+            assert!(Instant::now() < deadline, "{error}");
+            assert_eq!(error.class, FailureClass::Retry, "{error}");
+            failures.push(error);
+        }
+    }
+    assert!(!failures.is_empty(), "the broker was never missed");
+    assert_exactly(&consume(kafka.bootstrap(), &topic(&config, Stream::Stats)), 42_000);
+}
+
+#[tokio::test]
+async fn a_broker_that_hangs_is_told_in_time_and_what_it_holds_is_not_sent_again() {
+    let kafka = Kafka::start();
+    let config = KafkaConfig { patience: Duration::from_secs(1), ..config(kafka.bootstrap()) };
+    let mut sink = ready(&config).await;
+    sink.deliver(&samples(0, 10, 2)).await.unwrap();
+    kafka.pause();
+    let next = samples(10, 500, 2);
+    let error = sink.deliver(&next).await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Retry);
+    assert!(error.message.starts_with("kafka: nothing acknowledged for 1 s, 500 records under way"), "{error}");
+    // A delivery that was given up midway is no different.
+    assert!(tokio::time::timeout(Duration::from_millis(100), sink.deliver(&next)).await.is_err());
+    kafka.resume();
+    sink.deliver(&next).await.unwrap();
+    assert_exactly(&consume(kafka.bootstrap(), &topic(&config, Stream::Stats)), 510);
+}
+
+/// Text that does not compress.
+fn noise(bytes: usize) -> String {
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'!' + u8::try_from(state % 90).unwrap())
+    };
+    (0..bytes).map(|_| next()).filter(|c| !matches!(c, '"' | '\\')).collect()
+}
+
+#[tokio::test]
+async fn a_record_larger_than_the_broker_takes_is_refused_alone() {
+    let kafka = Kafka::shared();
+    let config = config(kafka.bootstrap());
+    let admin: AdminClient<DefaultClientContext> = config.client().create().unwrap();
+    let name = topic(&config, Stream::Events);
+    let small = NewTopic::new(&name, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "2000");
+    admin.create_topics(&[small], &AdminOptions::new()).await.unwrap();
+    let mut sink = ready(&config).await;
+
+    let mut rows: Vec<_> = (0..60).map(|number| event(number, noon() + Duration::from_millis(number))).collect();
+    for large in [17, 40] {
+        rows[large].attributes.insert("note".into(), noise(3_000));
+    }
+    let work = range(0, vec![batch(100, Rows::Events(rows.into()))]);
+    let receipt = sink.deliver(&work).await.unwrap();
+    let sequences: Vec<u64> = receipt.rejected.iter().map(|rejection| rejection.sequence).collect();
+    assert_eq!(sequences, [117, 140]);
+    assert_eq!(receipt.rejected[0].error, "larger than the broker takes");
+    assert_exactly(&consume(kafka.bootstrap(), &name), 58);
+    // Asked again, it says the same and sends nothing.
+    assert_eq!(sink.deliver(&work).await.unwrap(), receipt);
+    assert_exactly(&consume(kafka.bootstrap(), &name), 58);
+    // And the producer lives on.
+    sink.deliver(&samples(1, 10, 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_record_larger_than_any_request_is_refused_before_it_is_sent() {
+    let kafka = Kafka::shared();
+    let config = config(kafka.bootstrap());
+    let mut sink = ready(&config).await;
+    let mut rows: Vec<_> = (0..3).map(|number| event(number, noon())).collect();
+    rows[1].attributes.insert("note".into(), "x".repeat(1_100_000));
+    let receipt = sink.deliver(&range(0, vec![batch(1, Rows::Events(rows.into()))])).await.unwrap();
+    assert_eq!(receipt.rejected.len(), 1);
+    assert_eq!((receipt.rejected[0].stream, receipt.rejected[0].sequence), (Stream::Events, 2));
+    assert!(receipt.rejected[0].error.ends_with("bytes are more than message.max.bytes"), "{receipt:?}");
+    assert_eq!(consume(kafka.bootstrap(), &topic(&config, Stream::Events)).len(), 2);
+}
+
+#[tokio::test]
+async fn missing_topics_are_named_where_they_may_not_be_made() {
+    let kafka = Kafka::shared();
+    let config = KafkaConfig { create_topics: false, ..config(kafka.bootstrap()) };
+    let error = KafkaSink::new(config.clone()).prepare().await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Config);
+    let prefix = &config.topic_prefix;
+    let names = ["stats", "events", "containers", "hosts", "losses"].map(|name| format!("{prefix}{name}")).join(", ");
+    assert_eq!(error.message, format!("kafka topics missing: {names}; make them, or set create_topics = true"));
+}
+
+#[tokio::test]
+async fn more_replicas_than_brokers_is_an_error_of_configuration() {
+    let kafka = Kafka::shared();
+    let config = KafkaConfig { replication: 3, ..config(kafka.bootstrap()) };
+    let error = KafkaSink::new(config).prepare().await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Config, "{error}");
+    assert!(error.message.contains("InvalidReplicationFactor"), "{error}");
+}
+
+#[tokio::test]
+async fn brokers_that_are_not_there_are_retried_and_named() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = KafkaSink::new(config(&free.to_string())).prepare().await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Retry);
+    assert!(error.message.starts_with(&format!("kafka brokers {free}: ")), "{error}");
+    assert!(error.message.contains("Connection refused"), "{error}");
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_one_clear_line_without_the_password() {
+    let sasl = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let kafka = Kafka::start_with(&[
+        &format!("listeners=CLIENT://127.0.0.1:{{port}},SASL://{sasl},CONTROLLER://127.0.0.1:{{controller}}"),
+        &format!("advertised.listeners=CLIENT://127.0.0.1:{{port}},SASL://{sasl}"),
+        "listener.security.protocol.map=CLIENT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "sasl.enabled.mechanisms=PLAIN",
+        "listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+         user_dockstream=\"right\";",
+    ]);
+    let with = |password: &str| {
+        let properties = [
+            ("security.protocol", "SASL_PLAINTEXT"),
+            ("sasl.mechanism", "PLAIN"),
+            ("sasl.username", "dockstream"),
+            ("sasl.password", password),
+        ];
+        let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        KafkaConfig { properties, ..config(&sasl.to_string()) }
+    };
+    let error = KafkaSink::new(with("hunter2")).prepare().await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Config, "{error}");
+    assert!(error.message.contains("Authentication failed"), "{error}");
+    assert!(!error.message.contains("hunter2") && !error.message.contains('\n'), "{error}");
+    assert!(!format!("{:?}", with("hunter2")).contains("hunter2"));
+
+    let right = with("right");
+    let mut sink = ready(&right).await;
+    sink.deliver(&samples(0, 10, 1)).await.unwrap();
+    assert_exactly(&consume(kafka.bootstrap(), &topic(&right, Stream::Stats)), 10);
+}
+
+#[tokio::test]
+async fn a_setting_librdkafka_does_not_know_is_named() {
+    let properties = [("compression.typo".to_owned(), "secret".to_owned())].into();
+    let error = KafkaSink::new(KafkaConfig { properties, ..config("127.0.0.1:1") }).prepare().await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Config);
+    assert!(error.message.contains("`compression.typo`") && !error.message.contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn a_closed_sink_can_be_prepared_again() {
+    let kafka = Kafka::shared();
+    let config = config(kafka.bootstrap());
+    let mut sink = ready(&config).await;
+    sink.close().await;
+    assert_eq!(sink.deliver(&samples(0, 1, 1)).await.unwrap_err().class, FailureClass::Schema);
+    sink.prepare().await.unwrap();
+    sink.deliver(&samples(0, 10, 1)).await.unwrap();
+    assert_exactly(&consume(kafka.bootstrap(), &topic(&config, Stream::Stats)), 10);
+}

@@ -1,0 +1,42 @@
+//! A store that never answers.
+
+use std::future::pending;
+
+use model::{ContainerRecord, EventRecord, HostRecord, Timestamp};
+use store::{
+    ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, LatestStats, Listed, Page, Selector, Store,
+    StoreError, Totals,
+};
+
+pub struct StuckStore;
+
+#[async_trait::async_trait]
+impl Store for StuckStore {
+    fn source(&self) -> &'static str {
+        "stuck"
+    }
+    async fn containers(&self, _: &ContainerFilter, _: &Page) -> Result<Listed<ContainerRecord>, StoreError> {
+        pending().await
+    }
+    async fn container(&self, _: &Selector) -> Result<ContainerRecord, StoreError> {
+        pending().await
+    }
+    async fn latest(&self, _: &ContainerKey) -> Result<Option<LatestStats>, StoreError> {
+        pending().await
+    }
+    async fn latest_all(&self, _: Timestamp) -> Result<Vec<LatestStats>, StoreError> {
+        pending().await
+    }
+    async fn history(&self, _: &ContainerKey, _: &HistoryQuery) -> Result<History, StoreError> {
+        pending().await
+    }
+    async fn totals(&self, _: Timestamp) -> Result<Totals, StoreError> {
+        pending().await
+    }
+    async fn events(&self, _: &EventFilter, _: &Page) -> Result<Listed<EventRecord>, StoreError> {
+        pending().await
+    }
+    async fn hosts(&self) -> Result<Vec<HostRecord>, StoreError> {
+        pending().await
+    }
+}

@@ -1,0 +1,178 @@
+//! What can go wrong, and what that means for a delivery.
+
+use std::error::Error as _;
+
+use clickhouse::error::Error;
+use pipeline::ports::{DeliverError, FailureClass};
+
+/// A failure of the ClickHouse sink.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClickHouseFailure {
+    /// The server said no, or nothing.
+    #[error("clickhouse {url}: {text}")]
+    Server { url: String, class: FailureClass, text: String },
+    /// Tables are not as expected.
+    #[error("clickhouse {url}, database {database}: {what}")]
+    Tables { url: String, database: String, what: String },
+    /// The encoder panicked.
+    #[error("a range could not be encoded: {0}")]
+    Encode(String),
+}
+
+impl ClickHouseFailure {
+    pub(super) fn class(&self) -> FailureClass {
+        match self {
+            Self::Server { class, .. } => *class,
+            Self::Tables { .. } => FailureClass::Config,
+            Self::Encode(_) => FailureClass::Poison,
+        }
+    }
+}
+
+impl From<ClickHouseFailure> for DeliverError {
+    fn from(failure: ClickHouseFailure) -> Self {
+        Self::new(failure.class(), failure.to_string())
+    }
+}
+
+/// Dropped by the server, since it has the rows: that is success.
+pub(super) const INSERT_WAS_DEDUPLICATED: u32 = 389;
+
+/// The code in the server's words: `Code: 60. DB::Exception: …`, or nothing but the code.
+pub(super) fn code_of(error: &Error) -> Option<u32> {
+    let Error::BadResponse(text) = error else { return None };
+    let digits = text.split_once("Code: ").map_or(text.as_str(), |(_, rest)| rest);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let alone = digits.len() == text.len() && end < digits.len();
+    if alone { None } else { digits[..end].parse().ok() }
+}
+
+/// What `error` means, which came `seen` times before for the same range.
+pub(super) fn classify(error: &Error, seen: u32) -> FailureClass {
+    use FailureClass as F;
+    match error {
+        Error::Network(_) | Error::TimedOut => F::Retry,
+        Error::SchemaMismatch(_) => F::Schema,
+        Error::InvalidParams(_) | Error::Unsupported(_) => F::Config,
+        Error::BadResponse(text) => match code_of(error) {
+            Some(code) => by_code(code, seen),
+            None => by_status(text),
+        },
+        _ => F::Retry,
+    }
+}
+
+fn by_code(code: u32, seen: u32) -> FailureClass {
+    use FailureClass as F;
+    match code {
+        // Too many queries, memory, parts, keeper or disk in trouble.
+        241 if seen >= 3 => F::Split,
+        164 | 201 | 241 | 242 | 243 | 252 | 286 | 290 | 700 | 745 => F::RetrySlow,
+        // No such column, table, database; a column too few or too many.
+        16 | 20 | 47 | 60 | 81 | 122 => F::Schema,
+        // Cannot parse. A body cut short looks the same, so the first time it is sent again.
+        27 | 33 if seen == 0 => F::Retry,
+        6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 190 | 321 | 349 | 691 => F::Poison,
+        // Syntax, settings, rights, passwords.
+        36 | 62 | 115 | 192 | 193 | 194 | 291 | 497 | 516 => F::Config,
+        _ => F::Retry,
+    }
+}
+
+/// An answer without a code is a proxy's.
+fn by_status(text: &str) -> FailureClass {
+    let lower = text.to_ascii_lowercase();
+    if text.starts_with("413") || lower.contains("too large") {
+        FailureClass::Split
+    } else if text.starts_with("429") || text.starts_with("503") || lower.contains("too many requests") {
+        FailureClass::RetrySlow
+    } else if text.starts_with("401") || text.starts_with("403") {
+        FailureClass::Config
+    } else {
+        FailureClass::Retry
+    }
+}
+
+/// The error in one line, with its causes.
+pub(super) fn told(error: &Error) -> String {
+    let mut text = match error {
+        Error::BadResponse(words) => words.clone(),
+        other => other.to_string(),
+    };
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.contains(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        cause = error.source();
+    }
+    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // The version helps nobody who reads this.
+    if let Some(at) = line.rfind(" (version ") {
+        line.truncate(at);
+    }
+    if let Some((end, _)) = line.char_indices().nth(400) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bad(text: &str) -> Error {
+        Error::BadResponse(text.to_owned())
+    }
+
+    #[test]
+    fn the_code_is_found_in_what_servers_and_proxies_say() {
+        assert_eq!(code_of(&bad("Code: 60. DB::Exception: Table x does not exist. (UNKNOWN_TABLE)")), Some(60));
+        assert_eq!(code_of(&bad("516")), Some(516));
+        for text in ["", "<html>502 Bad Gateway</html>", "503 Service Unavailable", "Code: x"] {
+            assert_eq!(code_of(&bad(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn codes_are_classed_by_what_can_be_done_about_them() {
+        let class = |code: u32, seen| classify(&bad(&format!("Code: {code}. DB::Exception: x")), seen);
+        for code in [3, 107, 159, 202, 203, 209, 210, 236, 279, 285, 319, 394, 410, 425, 439, 473, 735, 999, 1002] {
+            assert_eq!(class(code, 0), FailureClass::Retry, "{code}");
+        }
+        for code in [164, 201, 241, 242, 243, 252, 286, 290, 700, 745] {
+            assert_eq!(class(code, 0), FailureClass::RetrySlow, "{code}");
+        }
+        for code in [16, 20, 47, 60, 81, 122] {
+            assert_eq!(class(code, 0), FailureClass::Schema, "{code}");
+        }
+        for code in [6, 26, 38, 41, 53, 69, 70, 72, 117, 131, 190, 321, 349, 691] {
+            assert_eq!(class(code, 0), FailureClass::Poison, "{code}");
+        }
+        for code in [36, 62, 115, 192, 193, 194, 291, 497, 516] {
+            assert_eq!(class(code, 0), FailureClass::Config, "{code}");
+        }
+        assert_eq!((class(33, 0), class(33, 1)), (FailureClass::Retry, FailureClass::Poison));
+        assert_eq!((class(241, 2), class(241, 3)), (FailureClass::RetrySlow, FailureClass::Split));
+        assert_eq!(class(54_321, 9), FailureClass::Retry, "what is not known may pass");
+    }
+
+    #[test]
+    fn answers_of_proxies_are_classed_by_their_status() {
+        assert_eq!(classify(&bad("413 Payload Too Large"), 0), FailureClass::Split);
+        assert_eq!(classify(&bad("429 Too Many Requests"), 0), FailureClass::RetrySlow);
+        assert_eq!(classify(&bad("403 Forbidden"), 0), FailureClass::Config);
+        assert_eq!(classify(&bad("<html>bad gateway</html>"), 0), FailureClass::Retry);
+    }
+
+    #[test]
+    fn an_error_is_one_line_of_bounded_length() {
+        let text = told(&bad(&format!("Code: 1.\nDB::Exception: {}\n(version 26.9.2.1)", "x".repeat(900))));
+        assert!(text.starts_with("Code: 1. DB::Exception: x") && text.ends_with('…'));
+        assert!(text.chars().count() <= 401);
+        assert_eq!(told(&bad("Code: 60. DB::Exception: no. (UNKNOWN_TABLE) (version 26.9.2.1 (official build))")),
+            "Code: 60. DB::Exception: no. (UNKNOWN_TABLE)");
+    }
+}

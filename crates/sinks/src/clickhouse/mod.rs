@@ -1,0 +1,19 @@
+//! ClickHouse: one insert per stream and day of a range, under a token that names its content.
+//!
+//! A range is encoded once. Sent again after any error, even a lost acknowledgement, it carries the same bytes
+//! under the same tokens, and the server drops what it has.
+
+mod columns;
+mod config;
+mod encode;
+mod errors;
+mod freeze;
+mod schema;
+mod sink;
+
+pub use columns::{columns, table_name};
+pub use config::ClickHouseConfig;
+pub use sink::ClickHouseSink;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! Against the real engine.
+
+use std::time::{Duration, Instant};
+
+use model::{ContainerState, Rows, StatsRecord, Stream};
+use pipeline::ports::{Deliver, FailureClass, Range};
+use serde_json::{Value, json};
+use test_support::{ClickHouse, unique};
+
+use super::*;
+use crate::fixtures::{batch, container, event, host, loss, noon, one_of_each, range, stats, unknown_stats};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn config(server: &ClickHouse) -> ClickHouseConfig {
+    ClickHouseConfig { database: unique("dockstream"), ..ClickHouseConfig::new(server.url()) }
+}
+
+async fn ready(config: &ClickHouseConfig) -> ClickHouseSink {
+    let mut sink = ClickHouseSink::new(config.clone());
+    sink.prepare().await.unwrap();
+    sink
+}
+
+fn count(server: &ClickHouse, config: &ClickHouseConfig, stream: Stream) -> u64 {
+    let sql = format!("SELECT count() FROM {}.{}", config.database, table_name(stream));
+    server.query(&sql).parse().unwrap()
+}
+
+/// The rows of a table as JSON objects, in the order of `by`.
+fn rows(server: &ClickHouse, config: &ClickHouseConfig, stream: Stream, by: &str) -> Vec<Value> {
+    let answer = server.query(&format!(
+        "SELECT * FROM {}.{} ORDER BY {by} FORMAT JSONEachRow SETTINGS date_time_output_format = 'iso',
+         output_format_json_quote_64bit_integers = 0",
+        config.database,
+        table_name(stream)
+    ));
+    answer.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// `count` samples a millisecond apart.
+fn samples(first: u64, count: u64) -> Range {
+    let rows: Vec<StatsRecord> =
+        (first..first + count).map(|number| stats(number % 7, noon() + Duration::from_millis(number))).collect();
+    range(first, vec![batch(first, Rows::Stats(rows.into()))])
+}
+
+/// The record as it would be written in JSON, with the columns a table has beside it.
+fn expected(record: &impl serde::Serialize, more: Value) -> Value {
+    let mut value = serde_json::to_value(record).unwrap();
+    let Value::Object(more) = more else { panic!("columns are an object") };
+    value.as_object_mut().unwrap().extend(more);
+    value
+}
+
+#[tokio::test]
+async fn every_value_of_every_stream_is_stored_and_the_unknown_is_null() {
+    let server = ClickHouse::shared();
+    let config = config(server);
+    let mut sink = ready(&config).await;
+    sink.deliver(&range(0, one_of_each())).await.unwrap();
+
+    let stored = rows(server, &config, Stream::Stats, "container_name");
+    let unknown = expected(&unknown_stats(2, noon()), json!({ "labels": {} }));
+    assert_eq!(stored, [expected(&stats(1, noon()), json!({})), unknown]);
+
+    let stored = rows(server, &config, Stream::Events, "action DESC");
+    let known = [event(1, noon()), crate::fixtures::network_event(noon())];
+    assert_eq!(stored, known.map(|event| expected(&event, json!({}))));
+
+    let stored = rows(server, &config, Stream::Hosts, "host");
+    assert_eq!(stored, [expected(&host(noon()), json!({}))]);
+
+    let stored = rows(server, &config, Stream::Losses, "sequence");
+    assert_eq!(stored, [expected(&loss(noon()), json!({ "node": "node-1", "epoch": 7, "sequence": 1 }))]);
+
+    let mut stored = rows(server, &config, Stream::Containers, "host");
+    let mut record = expected(&container(1, ContainerState::Running, noon()), json!({}));
+    let health = record.as_object_mut().unwrap().remove("health").unwrap();
+    for (column, of) in [
+        ("health_status", "status"),
+        ("health_failing_streak", "failing_streak"),
+        ("health_last_output", "last_output"),
+    ] {
+        assert_eq!(stored[0].as_object_mut().unwrap().remove(column).as_ref(), health.get(of));
+    }
+    assert_eq!(stored, [record]);
+}
+
+#[tokio::test]
+async fn the_newest_state_of_a_container_wins_whatever_comes_last() {
+    let server = ClickHouse::shared();
+    let config = config(server);
+    let mut sink = ready(&config).await;
+    for (sequence, second, state) in [(1, 2, ContainerState::Exited), (2, 1, ContainerState::Paused)] {
+        let rows = vec![container(1, state, noon() + Duration::from_secs(second))];
+        sink.deliver(&range(sequence, vec![batch(sequence, Rows::Containers(rows.into()))])).await.unwrap();
+    }
+    let state = server.query(&format!("SELECT state FROM {}.containers FINAL", config.database));
+    assert_eq!(state, "exited");
+}
+
+#[tokio::test]
+async fn a_range_sent_again_changes_nothing_also_from_a_new_sink() {
+    let server = ClickHouse::shared();
+    let config = config(server);
+    let mut sink = ready(&config).await;
+    let work = range(0, one_of_each());
+    for _ in 0..2 {
+        sink.deliver(&work).await.unwrap();
+        // As after a restart, which remembers nothing.
+        sink = ready(&config).await;
+    }
+    for batch in one_of_each() {
+        assert_eq!(count(server, &config, batch.id.stream), batch.rows.len() as u64, "{}", batch.id.stream);
+    }
+}
+
+#[tokio::test]
+async fn no_fault_loses_or_doubles_a_row() {
+    let server = ClickHouse::start();
+    let timeouts = (Duration::from_secs(1), Duration::from_secs(1));
+    let config = ClickHouseConfig { send_timeout: timeouts.0, end_timeout: timeouts.1, ..config(&server) };
+    let prepared = ClickHouseConfig { end_timeout: Duration::from_secs(30), ..config.clone() };
+    ready(&prepared).await;
+    let mut sink = ClickHouseSink::new(config.clone());
+    let faults = [
+        ("reset_before", FailureClass::Retry),
+        ("reset_mid", FailureClass::Retry),
+        // Stored, and the acknowledgement lost.
+        ("reset_after", FailureClass::Retry),
+        ("http500_after", FailureClass::Retry),
+        ("http503", FailureClass::RetrySlow),
+        ("http429", FailureClass::RetrySlow),
+        ("code241", FailureClass::RetrySlow),
+        ("code252", FailureClass::RetrySlow),
+        ("http413", FailureClass::Split),
+        // Stored long after the sink gave up.
+        ("sleep3", FailureClass::Retry),
+    ];
+    let mut sent = 0;
+    for (fault, class) in faults {
+        server.fault(fault, 2);
+        let work = samples(sent, 500);
+        let mut errors = Vec::new();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while let Err(error) = sink.deliver(&work).await {
+            assert!(Instant::now() < deadline, "{fault}: {error}");
+            errors.push(error);
+        }
+        assert_eq!(errors.iter().map(|error| error.class).collect::<Vec<_>>(), [class; 2], "{fault}: {errors:?}");
+        sent += 500;
+    }
+    // The late ones, if they come at all.
+    test_support::wait_until(Duration::from_secs(20), "every row is there", || {
+        count(&server, &config, Stream::Stats) >= sent
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    let distinct = format!("SELECT count(), uniqExact(timestamp) FROM {}.container_stats", config.database);
+    assert_eq!(server.query(&distinct), format!("{sent}\t{sent}"));
+}
+
+#[tokio::test]
+async fn a_server_killed_and_started_again_has_every_row_once() {
+    let server = ClickHouse::start();
+    let config = config(&server);
+    let mut sink = ready(&config).await;
+    sink.deliver(&samples(0, 1_000)).await.unwrap();
+    server.kill9();
+    let next = samples(1_000, 1_000);
+    let error = sink.deliver(&next).await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Retry);
+    assert!(error.message.contains("Connection refused"), "{error}");
+    assert!(error.message.starts_with(&format!("clickhouse {}: ", server.url())), "{error}");
+    server.restart();
+    sink.deliver(&next).await.unwrap();
+    assert_eq!(count(&server, &config, Stream::Stats), 2_000);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_given_up_in_time_and_the_rows_land_once() {
+    let server = ClickHouse::start();
+    let config = ClickHouseConfig { end_timeout: Duration::from_secs(1), ..config(&server) };
+    ready(&ClickHouseConfig { end_timeout: Duration::from_secs(30), ..config.clone() }).await;
+    let mut sink = ClickHouseSink::new(config.clone());
+    server.pause();
+    let start = Instant::now();
+    assert_eq!(sink.prepare().await.unwrap_err().class, FailureClass::Retry);
+    assert_eq!(sink.deliver(&samples(0, 100)).await.unwrap_err().class, FailureClass::Retry);
+    assert!(start.elapsed() < Duration::from_secs(15));
+    server.resume();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while let Err(error) = sink.deliver(&samples(0, 100)).await {
+        assert!(Instant::now() < deadline, "{error}");
+    }
+    assert_eq!(count(&server, &config, Stream::Stats), 100);
+}
+
+#[tokio::test]
+async fn rows_on_two_sides_of_midnight_are_stored_once_each() {
+    let server = ClickHouse::shared();
+    let config = config(server);
+    let rows: Vec<StatsRecord> =
+        (0..100).map(|number| stats(1, noon() - (u32::from(number % 2 == 0) * DAY) + Duration::from_millis(number))).collect();
+    let work = range(0, vec![batch(1, Rows::Stats(rows.into()))]);
+    for _ in 0..2 {
+        ready(&config).await.deliver(&work).await.unwrap();
+    }
+    assert_eq!(count(server, &config, Stream::Stats), 100);
+    let parts = format!(
+        "SELECT count() FROM system.parts WHERE database = '{}' AND table = 'container_stats' AND active",
+        config.database
+    );
+    assert_eq!(server.query(&parts), "2");
+}
+
+#[tokio::test]
+async fn a_range_halved_after_a_part_of_it_was_stored_doubles_nothing() {
+    let server = ClickHouse::start();
+    let config = config(&server);
+    let mut sink = ready(&config).await;
+    let whole = samples(0, 100).batches.remove(0);
+    let events: Vec<_> = (0..10).map(|number| event(number, noon() + Duration::from_millis(number))).collect();
+    let events = batch(1, Rows::Events(events.into()));
+    let work = range(0, vec![whole.clone(), events.clone()]);
+    let table = format!("{}.container_events", config.database);
+    server.query(&format!("ALTER TABLE {table} MODIFY COLUMN exit_code Nullable(Int32)"));
+    let error = sink.deliver(&work).await.unwrap_err();
+    assert!(error.message.contains("exit_code"), "{error}");
+    assert_eq!(count(&server, &config, Stream::Stats), 100, "the samples are there");
+    server.query(&format!("ALTER TABLE {table} MODIFY COLUMN exit_code Nullable(Int64)"));
+
+    let (Rows::Stats(stats), Rows::Events(rows)) = (&whole.rows, &events.rows) else { unreachable!() };
+    let halves = [
+        vec![batch(0, Rows::Stats(stats[..50].into()))],
+        vec![batch(50, Rows::Stats(stats[50..].into())), batch(1, Rows::Events(rows[..5].into()))],
+        vec![batch(6, Rows::Events(rows[5..].into()))],
+    ];
+    for half in halves {
+        sink.deliver(&Range { batches: half, ..work.clone() }).await.unwrap();
+    }
+    sink.deliver(&work).await.unwrap();
+    assert_eq!(count(&server, &config, Stream::Stats), 100);
+    assert_eq!(count(&server, &config, Stream::Events), 10);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_one_clear_line_without_it() {
+    let server = ClickHouse::start_with_password("right");
+    let with = |password: &str| ClickHouseConfig { password: Some(password.to_owned()), ..config(&server) };
+    let error = ClickHouseSink::new(with("hunter2")).prepare().await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Config);
+    assert!(error.message.contains("Code: 516") && error.message.contains("Authentication failed"), "{error}");
+    assert!(!error.message.contains("hunter2") && !error.message.contains('\n'), "{error}");
+
+    let right = with("right");
+    ready(&right).await.deliver(&samples(0, 10)).await.unwrap();
+    assert_eq!(count(&server, &right, Stream::Stats), 10);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_retried_and_an_address_that_is_none_is_not() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = ClickHouseSink::new(ClickHouseConfig::new(format!("http://{free}"))).prepare().await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Retry);
+    assert!(error.message.contains("Connection refused"), "{error}");
+    for url in ["not a url", "https://127.0.0.1:1"] {
+        let error = ClickHouseSink::new(ClickHouseConfig::new(url)).prepare().await.unwrap_err();
+        assert_eq!(error.class, FailureClass::Config, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn missing_tables_and_columns_are_named_where_they_may_not_be_made() {
+    let server = ClickHouse::shared();
+    let config = config(server);
+    server.query(&format!("CREATE DATABASE {}", config.database));
+    let strict = ClickHouseConfig { create_tables: false, ..config.clone() };
+    let error = ClickHouseSink::new(strict.clone()).prepare().await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Config);
+    assert_eq!(
+        error.message,
+        format!(
+            "clickhouse {}, database {}: table container_stats is missing, table container_events is missing, \
+             table containers is missing and 2 more; set create_tables = true, or make them",
+            server.url(),
+            config.database
+        )
+    );
+    ready(&config).await;
+    server.query(&format!("ALTER TABLE {}.container_stats DROP COLUMN pids", config.database));
+    let error = ClickHouseSink::new(strict).prepare().await.unwrap_err();
+    assert!(error.message.contains("container_stats has no column pids"), "{error}");
+}
+
+#[tokio::test]
+async fn a_table_with_more_columns_is_as_good() {
+    let server = ClickHouse::shared();
+    let config = config(server);
+    ready(&config).await;
+    let table = format!("{}.container_stats", config.database);
+    server.query(&format!("ALTER TABLE {table} ADD COLUMN site String DEFAULT 'home' FIRST"));
+    let mut sink = ready(&config).await;
+    sink.deliver(&samples(0, 3)).await.unwrap();
+    assert_eq!(server.query(&format!("SELECT DISTINCT site FROM {table}")), "home");
+}
+
+#[tokio::test]
+async fn a_large_range_is_sent_in_pieces_and_is_whole() {
+    let server = ClickHouse::shared();
+    let config = config(server);
+    let mut sink = ready(&config).await;
+    sink.deliver(&samples(0, 20_000)).await.unwrap();
+    let sums = format!(
+        "SELECT count(), uniqExact(container_id), sum(pids) FROM {}.container_stats",
+        config.database
+    );
+    let pids: u64 = (0..20_000).filter_map(|number| stats(number % 7, noon()).sample.pids).sum();
+    assert_eq!(server.query(&sums), format!("20000\t7\t{pids}"));
+}

@@ -1,0 +1,126 @@
+//! `dockstream check`: tries out what the configuration names, a line each.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use pipeline::ports::{Deliver, EngineApi, EngineInfo};
+
+use crate::cli::Exit;
+use crate::config::{Config, Loaded};
+use crate::data_folder::{DataFolder, DataFolderError};
+
+/// Nothing is waited for longer than that.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Engines asked at the same time.
+const AT_ONCE: usize = 8;
+
+/// What came of one try: `ok   host edge  docker 20.10.24, API 1.41, cgroup v1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was tried: `host edge`, `sink kafka` …
+    pub subject: String,
+    /// What was found, or what is wrong and what to do about it; one line.
+    pub outcome: Result<String, String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, text) = match &self.outcome {
+            Ok(text) => ("ok  ", text),
+            Err(text) => ("fail", text),
+        };
+        write!(f, "{word} {}  {}", self.subject, text.replace('\n', " "))
+    }
+}
+
+/// Tries out the data folder, the API's address, every engine and every sink, and tells each finding as it comes.
+///
+/// Sinks make what they miss: tables, topics. A dockstream that runs with the same configuration is no failure.
+pub async fn check(
+    loaded: &Loaded,
+    engines: Vec<Arc<dyn EngineApi>>,
+    sinks: Vec<(Arc<str>, Box<dyn Deliver>)>,
+    mut tell: impl FnMut(&Finding),
+) -> Exit {
+    let mut exit = Exit::Ended;
+    let mut found = |subject: String, outcome| {
+        let finding = Finding { subject, outcome };
+        if finding.outcome.is_err() {
+            exit = Exit::Config;
+        }
+        tell(&finding);
+    };
+    found(
+        "config".into(),
+        Ok(loaded
+            .file
+            .as_ref()
+            .map_or_else(|| "no file: defaults, environment, flags".into(), |file| file.display().to_string())),
+    );
+
+    // Held to the end, so that no dockstream starts in between.
+    let (_folder, running, outcome) = data_folder(&loaded.config);
+    found("data".into(), outcome);
+    if loaded.config.api.enabled {
+        found("api".into(), address(&loaded.config, running));
+    }
+
+    let asked =
+        engines.iter().map(|engine| async move { (engine.host().to_string(), identify(engine.as_ref()).await) });
+    let mut answers = stream::iter(asked).buffered(AT_ONCE);
+    while let Some((host, outcome)) = answers.next().await {
+        found(format!("host {host}"), outcome);
+    }
+    for (name, mut sink) in sinks {
+        let prepared = in_time(sink.prepare()).await.map(|()| sink.target());
+        found(format!("sink {name}"), prepared);
+        sink.close().await;
+    }
+    exit
+}
+
+/// The folder where nobody has it, and whether another dockstream has it.
+fn data_folder(config: &Config) -> (Option<DataFolder>, bool, Result<String, String>) {
+    let folder = config.data_dir.display();
+    match DataFolder::open(&config.data_dir) {
+        Ok(held) => (Some(held), false, Ok(folder.to_string())),
+        Err(DataFolderError::InUse { .. }) => (None, true, Ok(format!("{folder}, in use by a running dockstream"))),
+        Err(error) => (None, false, Err(error.to_string())),
+    }
+}
+
+fn address(config: &Config, running: bool) -> Result<String, String> {
+    let listen = config.api.listen;
+    match api::bind(api::ApiConfig { listen, ..api::ApiConfig::default() }) {
+        Ok(_) => Ok(listen.to_string()),
+        Err(api::BindError::InUse(_)) if running => Ok(format!("{listen}, in use while a dockstream is running")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+async fn identify(engine: &dyn EngineApi) -> Result<String, String> {
+    in_time(engine.identify()).await.map(|info| describe(&info))
+}
+
+fn describe(info: &EngineInfo) -> String {
+    let (major, minor) = info.api_version;
+    let mut text = format!("{} {}, API {major}.{minor}", info.engine, info.version);
+    if let Some(version) = info.cgroup_version {
+        text.push_str(&format!(", cgroup v{version}"));
+    }
+    text
+}
+
+async fn in_time<T, E: fmt::Display>(work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {}", humantime::format_duration(PATIENCE))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

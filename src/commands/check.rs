@@ -1,0 +1,16 @@
+//! `dockstream check`: tries everything out, a line each.
+
+use super::parts::{engines, sinks};
+use super::refuse;
+use crate::cli::Exit;
+use crate::config::Loaded;
+
+/// Tries out what `loaded` names.
+pub fn check(loaded: &Loaded) -> Exit {
+    let engines = match engines(&loaded.config) {
+        Ok(engines) => engines,
+        Err(error) => return refuse(&error),
+    };
+    let sinks = sinks(&loaded.config).into_iter().map(|plan| (plan.name, (plan.connect)())).collect();
+    actix_rt::System::new().block_on(crate::check::check(loaded, engines, sinks, |finding| println!("{finding}")))
+}

@@ -1,0 +1,4 @@
+//! End to end: the whole of dockstream, through its public faces.
+
+mod chaos;
+mod pipeline;

@@ -1,0 +1,109 @@
+//! The whole pipeline in this process, against a simulated engine: for faults that only the inside can cause.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dockstream::commands::engines;
+use dockstream::config::{self, Config, Environment, Overrides};
+use dockstream::topology::{Parts, SinkPlan, Topology};
+use model::{BatchId, Stream};
+use pipeline::faults::Faults;
+use pipeline::ports::{Appetite, Deliver, DeliverError, Range, Receipt};
+use sinks::sqlite::{SqliteConfig, SqliteSink};
+
+/// Long enough for a loaded machine; nothing waits for it that goes well.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a future on an actix system of its own.
+pub fn on_a_system<T>(test: impl Future<Output = T>) -> T {
+    actix_rt::System::new().block_on(test)
+}
+
+/// A configuration made of the defaults and these variables.
+pub fn configured(folder: &Path, variables: &[(&str, &str)]) -> Config {
+    let data = folder.join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let mut all = vec![("DOCKSTREAM_DATA_DIR".to_owned(), data.to_string_lossy().into_owned())];
+    all.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    config::load(&Overrides::default(), &all.into_iter().collect::<Environment>(), folder).unwrap().config
+}
+
+/// Starts the pipeline of `config` with these sinks.
+pub fn start(config: &Config, sinks: Vec<SinkPlan>, faults: Faults) -> Topology {
+    let parts = Parts { engines: engines(config).unwrap(), sinks, serving: None, faults };
+    Topology::start(config, parts).unwrap()
+}
+
+/// The real SQLite sink, at the place the configuration gives it.
+pub fn sqlite(config: &Config) -> SinkPlan {
+    let settings = SqliteConfig::new(config.sqlite_path());
+    SinkPlan::new("sqlite", move || Box::new(SqliteSink::new(settings.clone())))
+}
+
+/// A number out of the SQLite sink's file.
+pub fn count(config: &Config, sql: &str) -> u64 {
+    let database = rusqlite::Connection::open(config.sqlite_path()).unwrap();
+    let count: i64 = database.query_row(sql, [], |row| row.get(0)).unwrap();
+    count.try_into().unwrap()
+}
+
+/// Waits until `probe` gives something.
+pub async fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A sink that remembers the ids of what it took, every time it took it.
+#[derive(Clone, Default)]
+pub struct Recorder {
+    taken: Arc<Mutex<Vec<BatchId>>>,
+}
+
+impl Recorder {
+    pub fn plan(&self, name: &str) -> SinkPlan {
+        let recorder = self.clone();
+        SinkPlan::new(name, move || Box::new(recorder.clone()))
+    }
+
+    /// Distinct sequence numbers taken of a stream, and how many were taken more than once.
+    pub fn rows(&self, stream: Stream) -> (u64, u64) {
+        let taken = self.taken.lock().unwrap();
+        let mut all: Vec<u64> = taken.iter().filter(|id| id.stream == stream).flat_map(|id| id.first..=id.last).collect();
+        let with_repeats = all.len() as u64;
+        all.sort_unstable();
+        all.dedup();
+        (all.len() as u64, with_repeats - all.len() as u64)
+    }
+}
+
+#[async_trait]
+impl Deliver for Recorder {
+    fn kind(&self) -> &'static str {
+        "recorder"
+    }
+
+    fn target(&self) -> String {
+        "memory".into()
+    }
+
+    fn appetite(&self) -> Appetite {
+        Appetite { rows: 1000, bytes: 1 << 20, linger: Duration::ZERO, streams: Stream::ALL.to_vec() }
+    }
+
+    async fn prepare(&mut self) -> Result<(), DeliverError> {
+        Ok(())
+    }
+
+    async fn deliver(&mut self, range: &Range) -> Result<Receipt, DeliverError> {
+        self.taken.lock().unwrap().extend(range.batches.iter().map(|batch| batch.id.clone()));
+        Ok(Receipt::default())
+    }
+}
