@@ -34,7 +34,7 @@ check-deps:
 check: check-deps ## formatting, lints, documentation, licences and sources of dependencies, spelling
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	.cache/tools/bin/cargo-deny check bans licenses sources
 	.cache/tools/bin/typos
 

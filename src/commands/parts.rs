@@ -88,7 +88,7 @@ fn kafka(config: &Config) -> KafkaConfig {
     KafkaConfig {
         topic_prefix: settings.topic_prefix.clone(),
         create_topics: settings.create_topics,
-        partitions: u16::try_from(settings.partitions.get()).unwrap_or(u16::MAX),
+        partitions: settings.partitions.get(),
         replication: settings.replication.get(),
         compression: settings.compression.name().to_owned(),
         linger: settings.linger,

@@ -16,7 +16,7 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -180,7 +180,7 @@ section! {
         /// Whether missing topics are created.
         create_topics: bool = value(true),
         /// Partitions of a topic that is created.
-        partitions: NonZeroU32 = value(12),
+        partitions: NonZeroU16 = value(12),
         /// Copies of every partition of a topic that is created.
         replication: NonZeroU16 = value(1),
         /// How messages are compressed.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -157,7 +157,6 @@ macro_rules! number_setting {
 
 number_setting! {
     NonZeroU16: "number", from 1,
-    NonZeroU32: "number", from 1,
     NonZeroUsize: "number", from 1,
     usize: "number", from 0,
 }

@@ -18,6 +18,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a future on an actix system of its own.
 pub fn on_a_system<T>(test: impl Future<Output = T>) -> T {
+    actor_runtime::install_panic_hook();
     actix_rt::System::new().block_on(test)
 }
 
@@ -50,13 +51,18 @@ pub fn count(config: &Config, sql: &str) -> u64 {
 }
 
 /// Waits until `probe` gives something.
-pub async fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let end = tokio::time::Instant::now() + PATIENCE;
+pub async fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, probe).await
+}
+
+/// Waits until `probe` gives something, but no longer than `limit`.
+pub async fn eventually_within<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let end = tokio::time::Instant::now() + limit;
     loop {
         if let Some(found) = probe() {
             return found;
         }
-        assert!(tokio::time::Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        assert!(tokio::time::Instant::now() < end, "not within {limit:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use actix::prelude::{Actor, Context, Handler};
 use actor_runtime::{
-    Backoff, Cell, ChildSpec, Drain, Envelope, Exit, GroupSpec, Intensity, Root, Strategy, Weight, install_panic_hook,
-    mailbox,
+    Backoff, Cell, ChildSpec, Drain, Envelope, Exit, GroupSpec, Intensity, Root, Strategy, Weight, mailbox,
 };
 
 /// Divides a hundred, and remembers how often.
@@ -54,7 +53,6 @@ impl Handler<Drain> for Divider {
 }
 
 fn main() {
-    install_panic_hook();
     actix_rt::System::new().block_on(async {
         let (divider, inbox) = mailbox(8);
         let outlet = divider.outlet();

@@ -5,7 +5,7 @@
 //! anything.
 //!
 //! Every route is described once: the same description registers it, checks its queries and becomes the
-//! OpenAPI document, so the three cannot part. [`bind`] takes the address once; [`ApiServer`] is the actor
+//! OpenAPI document, so the three cannot part. [`bind()`] takes the address once; [`ApiServer`] is the actor
 //! that serves on it and may be restarted without losing it.
 
 mod answer;

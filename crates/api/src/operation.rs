@@ -149,3 +149,7 @@ pub(crate) const LIMIT: Parameter =
 /// Where a list goes on.
 pub(crate) const CURSOR: Parameter =
     Parameter::once("cursor", Kind::Cursor, "`page.next_cursor` of the answer before, with the same filters; opaque.");
+
+/// The states a container can be in, in the words of filters and answers.
+pub(crate) const STATES: &[&str] =
+    &["created", "running", "paused", "restarting", "removing", "exited", "dead", "removed", "unknown"];

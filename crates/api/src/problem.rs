@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use store::{ErrorClass, StoreError};
 
@@ -175,6 +176,20 @@ impl ProblemKind {
     }
 }
 
+/// A problem as it is written.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    request_id: &'a str,
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
+}
+
 /// One error, on its way to becoming an answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
@@ -208,13 +223,15 @@ impl Problem {
 
     /// The answer to `request`.
     pub fn answer(self, request: &HttpRequest, id: &RequestId) -> HttpResponse {
-        let mut body = self.members;
-        body.insert("type".into(), self.kind.uri().into());
-        body.insert("title".into(), self.kind.title().into());
-        body.insert("status".into(), self.kind.status().as_u16().into());
-        body.insert("detail".into(), self.detail.into());
-        body.insert("instance".into(), request.path().into());
-        body.insert("request_id".into(), json!(id.as_str()));
+        let body = Body {
+            kind: self.kind.uri(),
+            title: self.kind.title(),
+            status: self.kind.status().as_u16(),
+            detail: &self.detail,
+            instance: request.path(),
+            request_id: id.as_str(),
+            members: &self.members,
+        };
         let mut answer = HttpResponse::build(self.kind.status());
         answer.insert_header((CONTENT_TYPE, "application/problem+json")).insert_header((CACHE_CONTROL, "no-store"));
         if let Some(methods) = self.allow {
@@ -223,7 +240,7 @@ impl Problem {
         if self.kind == ProblemKind::Unavailable {
             answer.insert_header((RETRY_AFTER, "1"));
         }
-        answer.body(Value::Object(body).to_string())
+        answer.body(serde_json::to_vec(&body).expect("texts and numbers are JSON"))
     }
 }
 

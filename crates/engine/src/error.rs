@@ -148,6 +148,13 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_this_user_may_not_open_says_what_to_do() {
+        let error = not_connected("unix:///x", Path::new("/x"), &io::ErrorKind::PermissionDenied.into());
+        assert_eq!(error.failure, EngineFailure::Refused);
+        assert!(error.message.contains("add it to the group docker, or run as root"), "{error}");
+    }
+
+    #[test]
     fn an_engines_words_come_in_one_line_from_either_kind_of_error_object() {
         assert_eq!(words(b"{\"message\":\"No such\\ncontainer: x\"}\n"), "No such container: x");
         assert_eq!(words(b"{\"cause\":\"stopped\",\"response\":500}"), "stopped");

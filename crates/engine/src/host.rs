@@ -17,7 +17,7 @@ use crate::identity::{self, Ping};
 use crate::inspect::Inspected;
 use crate::inventory::{self, Listed};
 use crate::transport::Transport;
-use crate::unary::{ApiVersion, Unary};
+use crate::unary::{ApiVersion, Pool, Unary};
 use crate::{HostUrl, events, http};
 
 /// Bounds on what one host is asked.
@@ -71,17 +71,17 @@ impl Host {
         let transport = Transport::new(url);
         let url: Arc<str> = url.to_string().into();
         let version = ApiVersion::default();
-        let calls =
-            Unary::new(transport.clone(), version.clone(), url.clone(), options.max_connections, options.call_timeout);
+        let kept = options.max_connections + options.max_polls;
+        let pool = Pool::new(transport.clone(), version.clone(), url.clone(), kept);
         Ok(Self {
             name,
-            polls: calls.with_bounds(options.max_polls, options.call_timeout),
-            pings: calls.with_bounds(Semaphore::MAX_PERMITS, options.head_timeout),
-            docker: calls.bollard()?,
+            calls: pool.calls(options.max_connections, options.call_timeout),
+            polls: pool.calls(options.max_polls, options.call_timeout),
+            pings: pool.calls(Semaphore::MAX_PERMITS, options.head_timeout),
+            docker: pool.bollard(options.call_timeout)?,
             url,
             transport,
             version,
-            calls,
             head_timeout: options.head_timeout,
             skipped_events: Arc::default(),
         })

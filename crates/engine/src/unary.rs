@@ -52,42 +52,63 @@ impl ApiVersion {
     }
 }
 
-/// The client for calls with one answer.
+/// Connections to one engine, kept between calls.
 #[derive(Clone)]
-pub(crate) struct Unary {
+pub(crate) struct Pool {
     client: Client<Connector, Body>,
     version: ApiVersion,
     url: Arc<str>,
-    permits: Arc<Semaphore>,
+}
+
+/// Calls with one answer, within bounds.
+pub(crate) struct Unary {
+    pool: Pool,
+    permits: Semaphore,
     patience: Duration,
 }
 
-impl Unary {
-    /// `at_once` calls run at the same time, the others wait for them; each call, waiting included, ends within `patience`.
-    pub(crate) fn new(
-        transport: Transport,
-        version: ApiVersion,
-        url: Arc<str>,
-        at_once: usize,
-        patience: Duration,
-    ) -> Self {
+impl Pool {
+    /// Up to `kept` connections stay open between calls.
+    pub(crate) fn new(transport: Transport, version: ApiVersion, url: Arc<str>, kept: usize) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(at_once)
+            .pool_max_idle_per_host(kept)
             .http1_max_buf_size(BUFFER)
             .build(Connector(transport));
-        Self { client, version, url, permits: Arc::new(Semaphore::new(at_once)), patience }
+        Self { client, version, url }
     }
 
-    /// The same connections, with bounds of their own.
-    pub(crate) fn with_bounds(&self, at_once: usize, patience: Duration) -> Self {
-        Self { permits: Arc::new(Semaphore::new(at_once)), patience, ..self.clone() }
+    /// Calls of which `at_once` (at least one) run and the others wait; each ends within `patience`, waiting included.
+    pub(crate) fn calls(&self, at_once: usize, patience: Duration) -> Unary {
+        Unary { pool: self.clone(), permits: Semaphore::new(at_once.max(1)), patience }
     }
 
+    /// bollard over these connections. It sends unversioned paths; the agreed version is put before them here.
+    pub(crate) fn bollard(&self, patience: Duration) -> Result<Docker, EngineError> {
+        let pool = self.clone();
+        let transport = move |request: BollardRequest| {
+            let pool = pool.clone();
+            async move {
+                let (mut parts, body) = request.into_parts();
+                let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+                parts.uri = address(&pool.version.path(path))?;
+                let request = Request::from_parts(parts, body.map_err(Into::into).boxed_unsync());
+                pool.client.request(request).await.map_err(bollard::errors::Error::from)
+            }
+        };
+        let seconds = patience.as_secs().max(1);
+        Docker::connect_with_custom_transport(transport, Some("http://docker"), seconds, bollard::API_DEFAULT_VERSION)
+            .map_err(|error| {
+                failed(EngineFailure::Request, format_args!("{}: the client cannot be set up: {error}", self.url))
+            })
+    }
+}
+
+impl Unary {
     /// Asks for `path` under the agreed version; the answer's bytes.
     pub(crate) async fn get(&self, path: &str, what: &str, concern: Concern) -> Result<Bytes, EngineError> {
-        let path = self.version.path(path);
+        let path = self.pool.version.path(path);
         self.bounded(what, self.answer(&path, what, concern)).await.map(|(_, body)| body)
     }
 
@@ -99,7 +120,7 @@ impl Unary {
         concern: Concern,
     ) -> Result<T, EngineError> {
         let body = self.get(path, what, concern).await?;
-        serde_json::from_slice(&body).map_err(|error| malformed(&self.url, what, error))
+        serde_json::from_slice(&body).map_err(|error| malformed(&self.pool.url, what, error))
     }
 
     /// Asks for `path` without a version; the answer's head.
@@ -113,29 +134,7 @@ impl Unary {
         what: &str,
         call: impl Future<Output = Result<T, bollard::errors::Error>>,
     ) -> Result<T, EngineError> {
-        self.bounded(what, async { call.await.map_err(|error| self.from_bollard(what, &error)) }).await
-    }
-
-    /// bollard over these connections. It sends unversioned paths; the agreed version is put before them here.
-    pub(crate) fn bollard(&self) -> Result<Docker, EngineError> {
-        let unary = self.clone();
-        let transport = move |request: BollardRequest| {
-            let unary = unary.clone();
-            async move {
-                let (mut parts, body) = request.into_parts();
-                let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-                parts.uri = address(&unary.version.path(path))?;
-                let request = Request::from_parts(parts, body.map_err(Into::into).boxed_unsync());
-                unary.client.request(request).await.map_err(bollard::errors::Error::from)
-            }
-        };
-        Docker::connect_with_custom_transport(
-            transport,
-            Some("http://docker"),
-            self.patience.as_secs().max(1),
-            bollard::API_DEFAULT_VERSION,
-        )
-        .map_err(|error| self.from_bollard("setting up the client", &error))
+        self.bounded(what, async { call.await.map_err(|error| self.typed_error(what, &error)) }).await
     }
 
     async fn bounded<T>(
@@ -149,22 +148,23 @@ impl Unary {
         };
         match tokio::time::timeout(self.patience, bounded).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(timed_out(&self.url, what, self.patience)),
+            Err(_) => Err(timed_out(&self.pool.url, what, self.patience)),
         }
     }
 
     async fn answer(&self, path: &str, what: &str, concern: Concern) -> Result<(response::Parts, Bytes), EngineError> {
-        let request = Request::get(address(path).map_err(|error| malformed(&self.url, what, error))?)
+        let request = Request::get(address(path).map_err(|error| malformed(&self.pool.url, what, error))?)
             .header(http::header::HOST, "docker")
             .header(http::header::USER_AGENT, crate::USER_AGENT)
             .body(Empty::new().map_err(|never| match never {}).boxed_unsync())
-            .map_err(|error| malformed(&self.url, what, error))?;
-        let response = self.client.request(request).await.map_err(|error| from_chain(&self.url, what, &error))?;
+            .map_err(|error| malformed(&self.pool.url, what, error))?;
+        let response =
+            self.pool.client.request(request).await.map_err(|error| from_chain(&self.pool.url, what, &error))?;
         let (head, body) = self.collect(response, what).await?;
         if head.status.is_success() {
             return Ok((head, body));
         }
-        Err(answered(&self.url, what, head.status.as_u16(), concern, &body))
+        Err(answered(&self.pool.url, what, head.status.as_u16(), concern, &body))
     }
 
     async fn collect(&self, response: Response<Incoming>, what: &str) -> Result<(response::Parts, Bytes), EngineError> {
@@ -172,26 +172,26 @@ impl Unary {
         match Limited::new(body, ANSWER).collect().await {
             Ok(body) => Ok((head, body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => {
-                Err(malformed(&self.url, what, format_args!("longer than {ANSWER} bytes")))
+                Err(malformed(&self.pool.url, what, format_args!("longer than {ANSWER} bytes")))
             }
-            Err(error) => Err(broken(&self.url, what, error)),
+            Err(error) => Err(broken(&self.pool.url, what, error)),
         }
     }
 
-    fn from_bollard(&self, what: impl Display, error: &bollard::errors::Error) -> EngineError {
+    fn typed_error(&self, what: impl Display, error: &bollard::errors::Error) -> EngineError {
         use bollard::errors::Error;
         match error {
             Error::DockerResponseServerError { status_code, message } => {
-                answered(&self.url, what, *status_code, Concern::Engine, message.as_bytes())
+                answered(&self.pool.url, what, *status_code, Concern::Engine, message.as_bytes())
             }
-            Error::RequestTimeoutError => timed_out(&self.url, what, self.patience),
+            Error::RequestTimeoutError => timed_out(&self.pool.url, what, self.patience),
             Error::JsonDataError { .. } | Error::JsonSerdeError { .. } | Error::StrParseError { .. } => {
-                malformed(&self.url, what, error)
+                malformed(&self.pool.url, what, error)
             }
-            Error::HyperLegacyError { err } => from_chain(&self.url, what, err),
-            Error::HyperResponseError { err } => from_chain(&self.url, what, err),
-            Error::IOError { err } => broken(&self.url, what, err),
-            other => failed(EngineFailure::Request, format_args!("{}: {what}: {other}", self.url)),
+            Error::HyperLegacyError { err } => from_chain(&self.pool.url, what, err),
+            Error::HyperResponseError { err } => from_chain(&self.pool.url, what, err),
+            Error::IOError { err } => broken(&self.pool.url, what, err),
+            other => failed(EngineFailure::Request, format_args!("{}: {what}: {other}", self.pool.url)),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The engine port against simulated engines, whose counters are known.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use std::time::Duration;
 
 use engine::frame::FrameDecoder;

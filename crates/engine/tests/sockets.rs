@@ -1,5 +1,7 @@
 //! What a host makes of sockets and of answers, one engine answer at a time.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -267,4 +269,29 @@ async fn lines_that_are_no_events_are_skipped_and_counted() {
     assert_eq!(error.failure, EngineFailure::Server);
     assert!(error.message.contains("daemon is going away"), "{error}");
     assert_eq!(host.skipped_events(), 2);
+}
+
+#[tokio::test]
+async fn after_the_engine_was_identified_every_path_carries_a_version_both_know() {
+    for (newest, oldest, spoken) in [("1.41", "1.12", "v1.41"), ("1.99", "1.44", "v1.51")] {
+        let body = format!(r#"{{"Version":"1","ApiVersion":"{newest}","MinAPIVersion":"{oldest}"}}"#);
+        let head =
+            format!("HTTP/1.1 200 OK\r\nConnection: close\r\nApi-Version: {newest}\r\nContent-Length: {}", body.len());
+        let engine = Canned::answering(format!("{head}\r\n\r\n{body}"), true);
+        let host = engine.host();
+        assert_eq!(host.identify().await.unwrap().engine, "docker");
+        host.list().await.unwrap_err();
+        let _feeds = (host.stats(&id()).await.unwrap(), host.events(None).await.unwrap());
+        let requests = engine.requests.lock().unwrap();
+        let paths: Vec<_> = requests.iter().filter_map(|request| request.split_whitespace().nth(1)).collect();
+        let expected = [
+            "/_ping".to_owned(),
+            "/version".to_owned(),
+            format!("/{spoken}/info"),
+            format!("/{spoken}/containers/json?all=1"),
+            format!("/{spoken}/containers/{}/stats?stream=1", id()),
+            format!("/{spoken}/events"),
+        ];
+        assert_eq!(paths, expected);
+    }
 }

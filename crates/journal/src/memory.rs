@@ -215,9 +215,9 @@ impl State {
         let (mut rows, mut bytes, mut full, mut oldest) = (0, 0, false, None);
         for (position, entry) in self.needed(index, first) {
             let batch = &entry.batch;
-            let fits = rows + batch.rows.len() <= appetite.rows && bytes + batch.bytes <= appetite.bytes;
-            let follows = ids.get(&batch.id.stream).is_none_or(|before| continues(before, &batch.id));
-            if !taken.is_empty() && !(fits && follows) {
+            let over = rows + batch.rows.len() > appetite.rows || bytes + batch.bytes > appetite.bytes;
+            let breaks = ids.get(&batch.id.stream).is_some_and(|before| !continues(before, &batch.id));
+            if !taken.is_empty() && (over || breaks) {
                 full = true;
                 break;
             }

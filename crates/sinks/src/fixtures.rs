@@ -63,13 +63,7 @@ pub(crate) fn unknown_stats(number: u64, at: Timestamp) -> StatsRecord {
         labels: BTreeMap::new(),
         ..known.as_ref().clone()
     };
-    StatsRecord {
-        meta: Arc::new(meta),
-        timestamp: at,
-        received_at: at,
-        network_scope: None,
-        sample: Sample::default(),
-    }
+    StatsRecord { meta: Arc::new(meta), timestamp: at, received_at: at, network_scope: None, sample: Sample::default() }
 }
 
 pub(crate) fn event(number: u64, at: Timestamp) -> EventRecord {
@@ -144,12 +138,7 @@ pub(crate) fn container(number: u64, state: ContainerState, observed_at: Timesta
             host_port: Some(8080),
         }],
         networks: vec![Network { name: "bridge".into(), ip_address: Some("172.17.0.2".into()) }],
-        mounts: vec![Mount {
-            kind: "bind".into(),
-            source: "/srv".into(),
-            destination: "/data".into(),
-            writable: true,
-        }],
+        mounts: vec![Mount { kind: "bind".into(), source: "/srv".into(), destination: "/data".into(), writable: true }],
         network_scope: Some(NetworkScope::Shared(container_id(9))),
         restart_policy: Some("always".into()),
         restart_count: Some(3),

@@ -173,9 +173,9 @@ impl Totals {
         let samples = || latest.iter().map(|latest| &latest.record.sample);
         let rate = |of: fn(&Rates) -> Option<f64>| sum(latest.iter().map(|latest| of(&latest.rates)));
         let own_network = |of: fn(&Rates) -> Option<f64>| {
-            let own = latest.iter().filter(|latest| {
-                !matches!(latest.record.network_scope, Some(model::NetworkScope::Shared(_)))
-            });
+            let own = latest
+                .iter()
+                .filter(|latest| !matches!(latest.record.network_scope, Some(model::NetworkScope::Shared(_))));
             sum(own.map(|latest| of(&latest.rates)))
         };
         Self {

@@ -49,11 +49,14 @@ impl Resolution {
 
     /// The resolution for a range of `length` nanoseconds.
     pub const fn for_range(length: i64) -> Self {
-        match length {
-            ..=HOUR => Self::Raw,
-            ..=DAY => Self::Minute,
-            length if length <= 30 * DAY => Self::Hour,
-            _ => Self::Day,
+        if length <= HOUR {
+            Self::Raw
+        } else if length <= DAY {
+            Self::Minute
+        } else if length <= 30 * DAY {
+            Self::Hour
+        } else {
+            Self::Day
         }
     }
 }

@@ -182,7 +182,7 @@ impl Inventory {
             let mut is_whole = true;
             for (id, version, found) in found {
                 is_whole &= found.as_ref().err().is_none_or(|error| error.failure == EngineFailure::Gone);
-                inventory.found(&id, version, found, Cause::Reconcile, ctx);
+                inventory.found(&id, version, found, Cause::Doubt, ctx);
             }
             if is_whole {
                 inventory.complete(since);
@@ -258,7 +258,7 @@ impl Inventory {
         });
         let Some(record) = shown else { return };
         self.hand_on(Seen::Container(Box::new(record.clone())));
-        if let (Some(action), Cause::Reconcile) = (missed, cause) {
+        if let (Some(action), Cause::Doubt) = (missed, cause) {
             let overdue = Overdue { record: Box::new(record), action, since: Instant::now() };
             ctx.notify_later(overdue, CROSSING);
         }
@@ -314,10 +314,10 @@ impl Inventory {
 /// Why a look was taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// An event, or a stream that was in doubt.
+    /// An event told of it.
     Told,
-    /// A full look: a change it finds was missed by the events.
-    Reconcile,
+    /// A full look, or a stream that went silent: no event has told of what it finds.
+    Doubt,
 }
 
 impl Actor for Inventory {
@@ -338,7 +338,7 @@ impl Handler<Heard> for Inventory {
     type Result = ();
 
     fn handle(&mut self, Heard { id, action }: Heard, ctx: &mut Context<Self>) {
-        self.state.table.hear(&id, Instant::now());
+        self.state.table.hear(&id, &action, Instant::now());
         if matches!(action.as_str(), "die" | "destroy" | "remove") {
             self.deps.streams.signal(Track::Leave(id.clone()));
         }
@@ -368,7 +368,7 @@ impl Handler<Look> for Inventory {
     type Result = ();
 
     fn handle(&mut self, Look(id): Look, ctx: &mut Context<Self>) {
-        self.look(id, Cause::Told, ctx);
+        self.look(id, Cause::Doubt, ctx);
     }
 }
 
@@ -384,7 +384,7 @@ impl Handler<Overdue> for Inventory {
     type Result = ();
 
     fn handle(&mut self, Overdue { record, action, since }: Overdue, _: &mut Context<Self>) {
-        if self.state.table.was_heard(&record.container_id, since) {
+        if self.state.table.was_heard(&record.container_id, action, since) {
             return;
         }
         let now = Timestamp::from(SystemTime::now());

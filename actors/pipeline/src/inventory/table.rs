@@ -9,11 +9,14 @@ use tokio::time::Instant;
 /// An event and a look at the same change may cross: so long the event may take.
 pub const CROSSING: Duration = Duration::from_secs(2);
 
+/// Containers whose last events are remembered before the old ones are forgotten.
+const HEARD_CONTAINERS: usize = 10_000;
+
 /// What is known of each container.
 #[derive(Debug, Default)]
 pub struct Table {
     entries: HashMap<ContainerId, Entry>,
-    heard: HashMap<ContainerId, Instant>,
+    heard: HashMap<ContainerId, HashMap<String, Instant>>,
     has_looked: bool,
 }
 
@@ -50,16 +53,18 @@ impl Table {
     }
 
     /// An event told of this container.
-    pub fn hear(&mut self, id: &ContainerId, now: Instant) {
-        self.heard.insert(id.clone(), now);
-        if self.heard.len() > 10_000 {
-            self.heard.retain(|_, at| now.duration_since(*at) < 2 * CROSSING);
+    pub fn hear(&mut self, id: &ContainerId, action: &str, now: Instant) {
+        // Podman's word for the same.
+        let action = if action == "remove" { "destroy" } else { action };
+        self.heard.entry(id.clone()).or_default().insert(action.to_owned(), now);
+        if self.heard.len() > HEARD_CONTAINERS {
+            self.heard.retain(|_, actions| actions.values().any(|at| now.duration_since(*at) < 2 * CROSSING));
         }
     }
 
-    /// True where an event told of this container around `at`.
-    pub fn was_heard(&self, id: &ContainerId, at: Instant) -> bool {
-        self.heard.get(id).is_some_and(|heard| *heard + CROSSING >= at)
+    /// True where an event told of this action around `at`.
+    pub fn was_heard(&self, id: &ContainerId, action: &str, at: Instant) -> bool {
+        self.heard.get(id).and_then(|actions| actions.get(action)).is_some_and(|heard| *heard + CROSSING >= at)
     }
 
     /// What a list shows against the table: the containers worth a look.
@@ -297,6 +302,16 @@ mod tests {
         let mut differing = table.differing(&list);
         differing.sort();
         assert_eq!(differing, [id('b'), id('c'), id('d')]);
+    }
+
+    #[test]
+    fn an_event_explains_only_its_own_action() {
+        let (mut table, now) = (Table::default(), Instant::now());
+        table.hear(&id('a'), "start", now);
+        table.hear(&id('b'), "remove", now);
+        assert!(table.was_heard(&id('a'), "start", now) && !table.was_heard(&id('a'), "die", now));
+        assert!(table.was_heard(&id('b'), "destroy", now));
+        assert!(!table.was_heard(&id('a'), "start", now + 2 * CROSSING), "that was another start");
     }
 
     #[test]

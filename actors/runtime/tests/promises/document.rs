@@ -21,8 +21,9 @@ fn every_promise_names_a_test_and_every_test_is_a_promise() {
     let mut tests = BTreeSet::new();
     for source in sources {
         let text = fs::read_to_string(source).unwrap();
-        let names = text.split("#[test]").skip(1).filter_map(|test| test.split_once("fn ")?.1.split_once('('));
-        tests.extend(names.map(|(name, _)| name.to_owned()));
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let functions = lines.windows(2).filter(|pair| pair[0] == "#[test]").map(|pair| pair[1]);
+        tests.extend(functions.filter_map(|line| Some(line.strip_prefix("fn ")?.split_once('(')?.0.to_owned())));
     }
     let unknown: Vec<_> = named.difference(&tests).collect();
     assert!(unknown.is_empty(), "the page names tests that do not exist: {unknown:#?}");

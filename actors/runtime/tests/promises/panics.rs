@@ -10,12 +10,15 @@ use actor_runtime::{
     Backoff, Cell, ChildSpec, Drain, Envelope, Exit, ExitKind, GroupSpec, RestartPolicy, Strategy, Weight,
     current_actor, mailbox,
 };
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::{at_most, group, group_of, node, restarts, settle, start};
 
 #[test]
 fn a_panic_unwinds_in_this_profile() {
-    assert!(cfg!(panic = "unwind"), "supervision rests on it");
+    const { assert!(cfg!(panic = "unwind"), "supervision rests on it") };
     assert!(catch_unwind(|| panic!("caught")).is_err());
 }
 
@@ -301,4 +304,38 @@ fn the_actor_being_polled_is_known_by_its_path() {
         assert_eq!(current_actor(), None, "outside of actors there is none");
         root.kill().await;
     });
+}
+
+#[test]
+fn a_panic_is_logged_once_with_the_path_of_its_actor() {
+    /// Keeps the fields of error events, as text.
+    struct Log(Arc<Mutex<Vec<String>>>);
+    impl Subscriber for Log {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() == Level::ERROR
+        }
+        fn event(&self, event: &Event<'_>) {
+            let mut line = Line(String::new());
+            event.record(&mut line);
+            self.0.lock().unwrap().push(line.0);
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+    struct Line(String);
+    impl Visit for Line {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            if field.name() != "place" {
+                self.0.push_str(&format!("{}={value:?} ", field.name()));
+            }
+        }
+    }
+    let lines = Arc::<Mutex<Vec<String>>>::default();
+    tracing::subscriber::with_default(Log(lines.clone()), || after(vec![Deed::Panic]));
+    assert_eq!(*lines.lock().unwrap(), [r#"message=actor panicked actor="root/a" panic="panic in a handler" "#]);
 }

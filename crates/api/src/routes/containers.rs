@@ -5,12 +5,8 @@ use store::{ContainerFilter, LabelMatch, Page, Selector};
 
 use crate::answer::{self, Listing, Source};
 use crate::call::Call;
-use crate::operation::{Answer, Body, CURSOR, Kind, LIMIT, Operation, Parameter, Tag};
+use crate::operation::{Answer, Body, CURSOR, Kind, LIMIT, Operation, Parameter, STATES, Tag};
 use crate::problem::{Problem, ProblemKind};
-
-/// The states a container can be in, in the words of filters.
-const STATES: &[&str] =
-    &["created", "running", "paused", "restarting", "removing", "exited", "dead", "removed", "unknown"];
 
 /// Which host's container is meant.
 pub(super) const HOST: Parameter =

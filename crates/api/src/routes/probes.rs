@@ -1,7 +1,9 @@
 //! What machines ask: alive, ready, metrics.
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::Readiness;
@@ -36,15 +38,23 @@ pub(super) const READY: Operation = Operation {
     handle: |call| Box::pin(ready(call)),
 };
 
+/// What a probe is told.
+#[derive(Serialize)]
+struct Verdict {
+    status: &'static str,
+    reason: Option<String>,
+}
+
 async fn ready(call: Call) -> Answer {
-    let (mut answer, body) = match call.api.sight.readiness() {
-        Readiness::Ready => (HttpResponse::Ok(), json!({"status": "ready", "reason": null})),
-        Readiness::NotReady(reason) => {
-            (HttpResponse::ServiceUnavailable(), json!({"status": "not_ready", "reason": reason}))
-        }
+    let verdict = match call.api.sight.readiness() {
+        Readiness::Ready => Verdict { status: "ready", reason: None },
+        Readiness::NotReady(reason) => Verdict { status: "not_ready", reason: Some(reason) },
     };
-    let answer = answer.insert_header((CONTENT_TYPE, "application/json")).insert_header((CACHE_CONTROL, "no-store"));
-    Ok(answer.body(body.to_string()))
+    let mut answer = answer::moment(&verdict)?;
+    if verdict.reason.is_some() {
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    Ok(answer)
 }
 
 pub(super) const METRICS: Operation = Operation {

@@ -4,8 +4,9 @@ use api::ApiConfig;
 use model::Rows;
 use serde_json::{Value, json};
 
-use crate::fixture::{HOSTILE, Served, WEB, WEB_PREFIX, World, at, container, id, names};
 use crate::http::{Reply, get, request};
+use crate::served::Served;
+use crate::world::{HOSTILE, WEB, WEB_PREFIX, World, at, container, id, names};
 
 fn list(query: &str) -> Value {
     let reply = get(Served::shared().address, &format!("/api/containers{query}"));

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::fixture::{Served, WEB};
 use crate::http::{get, request};
+use crate::served::Served;
+use crate::world::WEB;
 
 fn document() -> Value {
     get(Served::shared().address, "/api/openapi.json").json()

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::fixture::Served;
 use crate::http::{Reply, get, request};
+use crate::served::Served;
 
 /// What differs from one run to the next.
 const VOLATILE: [&str; 5] = ["generated_at", "data_age_ms", "uptime_seconds", "request_id", "version"];

@@ -4,8 +4,9 @@ use api::ApiConfig;
 use model::Rows;
 use serde_json::{Value, json};
 
-use crate::fixture::{HOSTILE, Served, WEB, World, event, names};
 use crate::http::get;
+use crate::served::Served;
+use crate::world::{HOSTILE, WEB, World, event, names};
 
 fn list(query: &str) -> Value {
     let reply = get(Served::shared().address, &format!("/api/events{query}"));

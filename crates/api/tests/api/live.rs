@@ -3,8 +3,9 @@
 use api::{ApiConfig, Readiness};
 use serde_json::{Value, json};
 
-use crate::fixture::{Served, World, names};
 use crate::http::{get, request};
+use crate::served::Served;
+use crate::world::{World, names};
 
 fn ok(path: &str) -> Value {
     let reply = get(Served::shared().address, path);

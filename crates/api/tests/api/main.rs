@@ -1,13 +1,16 @@
 //! The API over real sockets, against the SQLite store that the SQLite sink filled.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
 mod containers;
 mod contract;
 mod documented;
 mod events;
-mod fixture;
 mod http;
 mod live;
 mod requests;
+mod served;
 mod serving;
 mod stats;
 mod stuck;
+mod world;

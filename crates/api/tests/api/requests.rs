@@ -6,9 +6,10 @@ use std::time::Duration;
 use api::ApiConfig;
 use store::SqliteStore;
 
-use crate::fixture::{Served, World};
 use crate::http::{exchange, get, request};
+use crate::served::Served;
 use crate::stuck::StuckStore;
+use crate::world::World;
 
 const PATHS: [&str; 13] = [
     "/",
@@ -277,7 +278,7 @@ fn whatever_is_asked_no_answer_is_an_error_of_the_server() {
         "%",
         "+",
         "'",
-        "\"",
+        "%22",
         ";--",
         "%F0%9F%90%B3",
         "host",
@@ -324,4 +325,22 @@ fn a_request_that_takes_too_long_is_504() {
     assert_eq!(reply.status, 504);
     assert_eq!(reply.problem("timeout")["detail"], "no answer within 50 ms");
     assert_eq!(get(served.address, "/healthz").status, 200);
+}
+
+#[test]
+fn many_requests_at_once_are_all_answered() {
+    let address = Served::shared().address;
+    let client = |number: usize| {
+        let paths =
+            ["/api/containers", "/api/containers/web", "/api/containers/web/stats", "/api/events", "/api/hosts"];
+        move || {
+            (0..60)
+                .map(|turn| get(address, paths[(number + turn) % paths.len()]).status)
+                .filter(|status| *status != 200)
+                .count()
+        }
+    };
+    let clients: Vec<_> = (0..8).map(|number| std::thread::spawn(client(number))).collect();
+    let failed: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    assert_eq!(failed, 0);
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use actor_runtime::Exit;
 use api::ApiConfig;
 
-use crate::fixture::{Served, World};
 use crate::http::{Reply, connect, get};
+use crate::served::Served;
 use crate::stuck::StuckStore;
+use crate::world::World;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

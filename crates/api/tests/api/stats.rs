@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Served, WEB, at, id};
 use crate::http::get;
+use crate::served::Served;
+use crate::world::{WEB, at, id};
 
 fn ok(path: &str) -> Value {
     let reply = get(Served::shared().address, path);

@@ -9,12 +9,11 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use model::{
-    ContainerId, ContainerRecord, ContainerState, Health, HostName, Mount, Network, NetworkScope, Port, Timestamp,
-};
+use model::{ContainerId, ContainerRecord, ContainerState, Health, HostName, Mount, Network, NetworkScope, Timestamp};
 use serde::Deserialize;
 
 use crate::inventory;
+use ports::{Bindings, Exposed};
 
 /// Most bytes kept of what the last health probe printed.
 const OUTPUT: usize = 4 * 1024;
@@ -77,14 +76,14 @@ struct RawProbe {
 struct RawConfig {
     image: Option<String>,
     labels: Option<BTreeMap<String, String>>,
-    exposed_ports: Option<BTreeMap<String, serde::de::IgnoredAny>>,
+    exposed_ports: Option<Exposed>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase")]
 struct RawHostConfig {
     network_mode: Option<String>,
-    port_bindings: Option<BTreeMap<String, Option<Vec<RawBinding>>>>,
+    port_bindings: Option<Bindings>,
     restart_policy: Option<RawRestartPolicy>,
     memory: Option<i64>,
     nano_cpus: Option<i64>,
@@ -102,16 +101,8 @@ struct RawRestartPolicy {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase")]
 struct RawNetworkSettings {
-    ports: Option<BTreeMap<String, Option<Vec<RawBinding>>>>,
+    ports: Option<Bindings>,
     networks: Option<BTreeMap<String, Option<RawNetwork>>>,
-}
-
-#[derive(Deserialize)]
-struct RawBinding {
-    #[serde(rename = "HostIp")]
-    host_ip: Option<String>,
-    #[serde(rename = "HostPort")]
-    host_port: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -142,10 +133,9 @@ impl Inspected {
     pub(crate) fn record(self, host: &HostName, id: &ContainerId, now: Timestamp) -> ContainerRecord {
         let state = self.state.state();
         let labels = self.config.labels.unwrap_or_default();
-        let (ports, networks) = (
-            ports(&self.network_settings, &self.host_config, self.config.exposed_ports),
-            self.network_settings.networks,
-        );
+        let settings = self.network_settings;
+        let configured = self.host_config.port_bindings.as_ref();
+        let ports = ports::list(settings.ports.as_ref(), configured, self.config.exposed_ports.as_ref());
         let ended = !matches!(state, ContainerState::Created | ContainerState::Running | ContainerState::Paused);
         ContainerRecord {
             host: host.clone(),
@@ -167,7 +157,8 @@ impl Inspected {
             health: self.state.health.and_then(RawHealth::health),
             labels,
             ports,
-            networks: networks
+            networks: settings
+                .networks
                 .into_iter()
                 .flatten()
                 .map(|(name, network)| Network {

@@ -40,11 +40,7 @@ fn a_recorded_running_container_is_whole() {
 fn a_recorded_ended_container_has_its_exit() {
     for prefix in ["d20v1", "d26v2", "d28v2", "p43v1"] {
         let record = recorded(&format!("{prefix}_inspect_exited.json"));
-        assert_eq!(
-            (record.state, record.exit_code, record.pid),
-            (ContainerState::Exited, Some(137), None),
-            "{prefix}"
-        );
+        assert_eq!((record.state, record.exit_code, record.pid), (ContainerState::Exited, Some(137), None), "{prefix}");
         assert!(record.finished_at > record.started_at, "{prefix}");
     }
 }
@@ -57,10 +53,9 @@ fn what_the_environment_and_the_command_hold_is_nowhere_in_the_record() {
 
 #[test]
 fn an_answer_with_nothing_in_it_leaves_everything_unknown() {
-    for answer in [
-        json!({}),
-        json!({"State": null, "Config": null, "HostConfig": null, "NetworkSettings": null, "Mounts": null}),
-    ] {
+    for answer in
+        [json!({}), json!({"State": null, "Config": null, "HostConfig": null, "NetworkSettings": null, "Mounts": null})]
+    {
         let record = of(answer);
         assert_eq!((record.state, record.network_scope, record.oom_killed), (ContainerState::Unknown, None, None));
         assert_eq!((record.created_at, record.restart_count, record.restart_policy), (None, None, None));
@@ -98,10 +93,9 @@ fn the_network_scope_follows_the_mode() {
 #[test]
 fn ports_are_those_in_use_and_those_that_would_be() {
     let ports = |answer: Value| {
-        let text = |port: Port| {
-            let host = port
-                .host_port
-                .map_or(String::new(), |host| format!("{}:{host}->", port.host_ip.unwrap_or_default()));
+        let text = |port: model::Port| {
+            let host =
+                port.host_port.map_or(String::new(), |host| format!("{}:{host}->", port.host_ip.unwrap_or_default()));
             format!("{host}{}/{}", port.container_port, port.protocol)
         };
         of(answer).ports.into_iter().map(text).collect::<Vec<_>>()
@@ -133,12 +127,13 @@ fn health_is_what_the_last_probe_found() {
     let health = |health: Value| of(json!({"State": {"Health": health}})).health;
     assert_eq!(health(json!({"Status": "", "FailingStreak": 0, "Log": null})), None);
     assert_eq!(health(json!({"Status": "none"})), None);
-    let found = health(json!({"Status": "unhealthy", "FailingStreak": 3, "Log": [{"Output": "fine"}, {"Output": "é".repeat(4_000)}]})).unwrap();
+    let found = health(
+        json!({"Status": "unhealthy", "FailingStreak": 3, "Log": [{"Output": "fine"}, {"Output": "é".repeat(4_000)}]}),
+    )
+    .unwrap();
     assert_eq!((found.status.as_str(), found.failing_streak), ("unhealthy", 3));
     let output = found.last_output.unwrap();
-    assert!(
-        output.len() <= OUTPUT && output.len() > OUTPUT - 2 && output.chars().all(|character| character == 'é')
-    );
+    assert!(output.len() <= OUTPUT && output.len() > OUTPUT - 2 && output.chars().all(|character| character == 'é'));
 }
 
 #[test]

@@ -296,7 +296,8 @@ fn a_sequential_collector_slows_down_with_each_stream() {
         .start()
         .unwrap();
     // The last stream to be opened has no frame from a time with fewer streams.
-    let mut last = streams_of_all(&host).pop().unwrap();
+    let mut streams = streams_of_all(&host);
+    let last = streams.last_mut().unwrap();
     let times: Vec<model::Timestamp> =
         (0..5).map(|_| last.next().json()["read"].as_str().unwrap().parse().unwrap()).collect();
     // Four passes of 50 ms rest and ten visits of 10 ms, less what the random order may move a visit within its pass.

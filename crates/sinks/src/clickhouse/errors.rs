@@ -172,7 +172,9 @@ mod tests {
         let text = told(&bad(&format!("Code: 1.\nDB::Exception: {}\n(version 26.9.2.1)", "x".repeat(900))));
         assert!(text.starts_with("Code: 1. DB::Exception: x") && text.ends_with('…'));
         assert!(text.chars().count() <= 401);
-        assert_eq!(told(&bad("Code: 60. DB::Exception: no. (UNKNOWN_TABLE) (version 26.9.2.1 (official build))")),
-            "Code: 60. DB::Exception: no. (UNKNOWN_TABLE)");
+        assert_eq!(
+            told(&bad("Code: 60. DB::Exception: no. (UNKNOWN_TABLE) (version 26.9.2.1 (official build))")),
+            "Code: 60. DB::Exception: no. (UNKNOWN_TABLE)"
+        );
     }
 }

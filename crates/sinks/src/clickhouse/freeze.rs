@@ -186,8 +186,7 @@ mod tests {
     fn rows_on_two_sides_of_midnight_are_two_inserts() {
         let [today, tomorrow] = [noon(), noon() + DAY].map(|at| at.to_string()[..10].to_owned());
         let batches = [samples(1, &[noon(), noon() + DAY, noon()]), samples(4, &[noon() + DAY])];
-        let expected =
-            [(format!("node-1/7/stats/1-4@{today}"), 2), (format!("node-1/7/stats/1-4@{tomorrow}"), 2)];
+        let expected = [(format!("node-1/7/stats/1-4@{today}"), 2), (format!("node-1/7/stats/1-4@{tomorrow}"), 2)];
         assert_eq!(tokens(&batches), expected);
     }
 
@@ -217,8 +216,7 @@ mod tests {
         assert_eq!(tokens(&half, &[first_day]), [(format!("node-1/7/stats/3-4@{tomorrow}"), 1)]);
         // The whole again, after both days of the second half have landed.
         let landed: Vec<Part> = Frozen::new(&half, &[]).inserts.into_iter().map(|insert| insert.part).collect();
-        let expected =
-            [(format!("node-1/7/stats/1-2@{today}"), 1), (format!("node-1/7/stats/1-2@{tomorrow}"), 1)];
+        let expected = [(format!("node-1/7/stats/1-2@{today}"), 1), (format!("node-1/7/stats/1-2@{tomorrow}"), 1)];
         assert_eq!(tokens(&whole, &landed), expected);
     }
 }

@@ -37,11 +37,7 @@ impl ClickHouseSink {
     }
 
     fn failure(&self, error: &Error, seen: u32) -> ClickHouseFailure {
-        ClickHouseFailure::Server {
-            url: self.config.shown_url(),
-            class: classify(error, seen),
-            text: told(error),
-        }
+        ClickHouseFailure::Server { url: self.config.shown_url(), class: classify(error, seen), text: told(error) }
     }
 
     fn tables(&self, what: String) -> ClickHouseFailure {

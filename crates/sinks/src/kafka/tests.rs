@@ -96,8 +96,9 @@ fn topic(config: &KafkaConfig, stream: Stream) -> String {
 
 /// `count` samples of `containers` containers, in one range.
 fn samples(first: u64, count: u64, containers: u64) -> Range {
-    let rows: Vec<StatsRecord> =
-        (first..first + count).map(|number| stats(number % containers, noon() + Duration::from_millis(number))).collect();
+    let rows: Vec<StatsRecord> = (first..first + count)
+        .map(|number| stats(number % containers, noon() + Duration::from_millis(number)))
+        .collect();
     range(first, vec![batch(first, Rows::Stats(rows.into()))])
 }
 

@@ -24,11 +24,9 @@ fn retention(stream: Stream) -> &'static [(&'static str, &'static str)] {
         Stream::Events => &[("cleanup.policy", "delete"), ("retention.ms", "604800000")],
         Stream::Losses => &[("cleanup.policy", "delete"), ("retention.ms", "2592000000")],
         // The last state of each key; a removed one stays readable for a day.
-        Stream::Containers | Stream::Hosts => &[
-            ("cleanup.policy", "compact"),
-            ("min.compaction.lag.ms", "60000"),
-            ("delete.retention.ms", "86400000"),
-        ],
+        Stream::Containers | Stream::Hosts => {
+            &[("cleanup.policy", "compact"), ("min.compaction.lag.ms", "60000"), ("delete.retention.ms", "86400000")]
+        }
     }
 }
 

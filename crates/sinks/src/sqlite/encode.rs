@@ -14,8 +14,11 @@ use serde_json::to_string as json;
 /// Turns batches into statements. Remembers the series it has seen.
 #[derive(Default)]
 pub(super) struct Encoder {
-    series: HashMap<(HostName, ContainerId), Vec<(Arc<ContainerMeta>, i64)>>,
+    series: HashMap<(HostName, ContainerId), Vec<Series>>,
 }
+
+/// One run, name, image and set of labels of a container, and its number.
+type Series = (Arc<ContainerMeta>, i64);
 
 static INSERT_SAMPLE: LazyLock<String> = LazyLock::new(|| {
     let columns = Sample::FIELDS.join(", ");

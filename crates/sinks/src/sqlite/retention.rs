@@ -33,11 +33,7 @@ enum Stage {
 impl Sweep {
     pub(super) fn new(config: &SqliteConfig, now: Timestamp) -> Self {
         let before = |age: Duration| (now - age).as_nanos();
-        Self {
-            raw: before(config.retention_raw),
-            events: before(config.retention_events),
-            stage: Stage::Samples(0),
-        }
+        Self { raw: before(config.retention_raw), events: before(config.retention_events), stage: Stage::Samples(0) }
     }
 
     /// Does a little. True where there is more to do.

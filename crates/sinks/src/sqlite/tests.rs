@@ -293,8 +293,7 @@ async fn a_closed_sink_leaves_one_file_and_can_be_prepared_again() {
     let mut sink = ready(SqliteConfig::new(&path)).await;
     sink.deliver(&range(0, one_of_each())).await.unwrap();
     sink.close().await;
-    let files: Vec<_> =
-        fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let files: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(files, ["dockstream.db"]);
     sink.prepare().await.unwrap();
     sink.deliver(&range(5, one_of_each())).await.unwrap();

@@ -74,7 +74,12 @@ pub(crate) async fn a_filter_takes_what_it_names_and_nothing_else(mut subject: S
         .stored(Rows::Containers(
             vec![
                 container("a", 1, "Web-1", json!({ "labels": { "team": "blue", "tier": "" } })),
-                container("b", 2, "db", json!({ "image": "postgres:17", "state": "exited", "compose_project": "shop" })),
+                container(
+                    "b",
+                    2,
+                    "db",
+                    json!({ "image": "postgres:17", "state": "exited", "compose_project": "shop" }),
+                ),
                 container(
                     "b",
                     3,
@@ -98,11 +103,7 @@ pub(crate) async fn a_filter_takes_what_it_names_and_nothing_else(mut subject: S
         ("label", ContainerFilter { labels: label("team"), ..all() }, &["Web-1", "cache"]),
         ("label and value", ContainerFilter { labels: label("team=red"), ..all() }, &["cache"]),
         ("label with an empty value", ContainerFilter { labels: label("tier="), ..all() }, &["Web-1"]),
-        (
-            "two labels",
-            ContainerFilter { labels: [label("team=blue"), label("tier")].concat(), ..all() },
-            &["Web-1"],
-        ),
+        ("two labels", ContainerFilter { labels: [label("team=blue"), label("tier")].concat(), ..all() }, &["Web-1"]),
         ("health", ContainerFilter { health: text("healthy"), ..all() }, &["cache"]),
         ("no health check", ContainerFilter { health: text("none"), ..all() }, &["Web-1", "db"]),
         ("two at once", ContainerFilter { host: text("b"), labels: label("team"), ..all() }, &["cache"]),
@@ -114,8 +115,7 @@ pub(crate) async fn a_filter_takes_what_it_names_and_nothing_else(mut subject: S
 }
 
 pub(crate) async fn removed_containers_are_listed_only_when_asked_for(mut subject: Subject) {
-    let rows =
-        vec![container("a", 1, "there", json!({})), container("a", 2, "gone", json!({ "state": "removed" }))];
+    let rows = vec![container("a", 1, "there", json!({})), container("a", 2, "gone", json!({ "state": "removed" }))];
     subject.stored(Rows::Containers(rows.into())).await;
     assert_eq!(names(&subject, ContainerFilter::default()).await, ["there"]);
     let removed = ContainerFilter { states: vec!["removed".parse().unwrap()], ..ContainerFilter::default() };
@@ -129,7 +129,7 @@ pub(crate) async fn a_container_is_found_by_id_prefix_and_name(mut subject: Subj
         let found = subject.store.container(&Selector::new(text)).await.unwrap();
         assert_eq!(found.container_id, id(0xabc), "{text}");
     }
-    for text in [&full[..11], "we", "WEB", "", "ffffffffffff", &id(1).to_string()] {
+    for text in [&full[..11], "we", "WEB", "", "ffffffffffff", id(1).as_str()] {
         let error = subject.store.container(&Selector::new(text)).await.unwrap_err();
         assert_eq!(error, StoreError::NotFound(text.to_owned()));
     }
@@ -150,9 +150,8 @@ pub(crate) async fn an_ambiguous_name_tells_its_candidates_and_the_host_decides(
 }
 
 pub(crate) async fn a_name_that_was_given_again_means_the_container_that_is_there(mut subject: Subject) {
-    let removed = |number: u64| {
-        container("a", number, "web", json!({ "state": "removed", "observed_at": seconds(number) }))
-    };
+    let removed =
+        |number: u64| container("a", number, "web", json!({ "state": "removed", "observed_at": seconds(number) }));
     subject.stored(Rows::Containers(vec![removed(3), removed(2), removed(1)].into())).await;
     let found = subject.store.container(&Selector::new("web")).await.unwrap();
     assert_eq!(found.container_id, id(3), "the last one removed");

@@ -34,7 +34,8 @@ fn query(from: Timestamp, to: Timestamp) -> HistoryQuery {
 pub(crate) async fn the_latest_sample_is_the_newest_with_its_rates(mut subject: Subject) {
     let web = meta("a", 1, "web");
     let newest = stats(&web, seconds(5), sample(1.5, 10, 2_048));
-    let rows = vec![stats(&web, seconds(1), Sample::default()), newest.clone(), stats(&web, seconds(3), Sample::default())];
+    let rows =
+        vec![stats(&web, seconds(1), Sample::default()), newest.clone(), stats(&web, seconds(3), Sample::default())];
     subject.stored(Rows::Stats(rows.into())).await;
     let latest = subject.store.latest(&key(&web)).await.unwrap().unwrap();
     assert_eq!(latest.record, newest);
@@ -125,7 +126,11 @@ pub(crate) async fn a_long_history_has_mean_lowest_and_highest_and_sums_of_delta
     let rows: Vec<_> = (0..120)
         .map(|second| {
             let cpu = if second % 2 == 0 { 10.0 } else { 30.0 };
-            let memory = Sample { memory_usage_percent: Some(cpu / 10.0), memory_limit_bytes: Some(1_000), ..sample(cpu, second, 7) };
+            let memory = Sample {
+                memory_usage_percent: Some(cpu / 10.0),
+                memory_limit_bytes: Some(1_000),
+                ..sample(cpu, second, 7)
+            };
             stats(&web, seconds(second), memory)
         })
         .collect();
@@ -178,8 +183,10 @@ pub(crate) async fn totals_sum_what_is_known_and_count_a_shared_network_once(mut
     assert_eq!((empty.containers, empty.cpu_usage_percent, empty.newest_sample_at), (0, None, None));
 
     let states = [("web", "running"), ("side", "running"), ("db", "exited"), ("gone", "removed")];
-    let containers: Vec<_> =
-        (1..).zip(states).map(|(number, (name, state))| container("a", number, name, json!({ "state": state }))).collect();
+    let containers: Vec<_> = (1..)
+        .zip(states)
+        .map(|(number, (name, state))| container("a", number, name, json!({ "state": state })))
+        .collect();
     subject.stored(Rows::Containers(containers.into())).await;
     let hosts = vec![
         host("a", "up", json!({ "cpus": 4, "memory_bytes": 1_000 })),

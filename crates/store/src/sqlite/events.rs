@@ -28,9 +28,8 @@ pub(super) fn list(
         rows + 1
     );
     let mut statement = connection.prepare(&sql)?;
-    let found = statement.query_map(params_from_iter(conditions.values()), |row| {
-        Ok((read_event(row)?, row.get::<_, i64>(17)?))
-    })?;
+    let found = statement
+        .query_map(params_from_iter(conditions.values()), |row| Ok((read_event(row)?, row.get::<_, i64>(17)?)))?;
     let mut found: Vec<(EventRecord, i64)> = found.collect::<Result<_, _>>()?;
     let more = found.len() > rows;
     found.truncate(rows);

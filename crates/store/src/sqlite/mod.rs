@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use model::{ContainerRecord, EventRecord, HostRecord, Timestamp};
 
 use crate::{
-    ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, LatestStats, Listed, Page, Plan, Selector, Store,
-    StoreError, Totals,
+    ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, LatestStats, Listed, Page, Plan, Selector,
+    Store, StoreError, Totals,
 };
 use pool::Pool;
 

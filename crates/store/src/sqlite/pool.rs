@@ -26,13 +26,15 @@ pub(super) struct Pool {
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
-/// Interrupts the query when its caller goes away.
-struct InterruptOnDrop(InterruptHandle);
+/// Interrupts the query when its caller goes away. Emptied before the connection serves another query, which
+/// an interrupt that comes late must not hit.
+struct InterruptOnDrop(Arc<Mutex<Option<InterruptHandle>>>);
 
 impl Drop for InterruptOnDrop {
     fn drop(&mut self) {
-        // Does nothing where no statement runs.
-        self.0.interrupt();
+        if let Some(handle) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            handle.interrupt();
+        }
     }
 }
 
@@ -53,10 +55,12 @@ impl Pool {
         let turn = turn.map_err(|_| StoreError::Busy)?.expect("the semaphore is never closed");
         let connection = self.connection().await?;
 
-        let interrupt = InterruptOnDrop(connection.get_interrupt_handle());
+        let handle = Arc::new(Mutex::new(Some(connection.get_interrupt_handle())));
+        let interrupt = InterruptOnDrop(handle.clone());
         let idle = self.idle.clone();
         let mut task = spawn_blocking(move || {
             let answer = query(&connection);
+            handle.lock().unwrap_or_else(PoisonError::into_inner).take();
             if reusable(&answer) {
                 idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             }

@@ -127,6 +127,7 @@ async fn the_newest_samples_are_found_by_search_and_not_by_scanning() {
     for query in [
         stats::latest_all_sql().replace("?1", "0"),
         "SELECT * FROM container_stats WHERE host = 'a' AND container_id = 'b' AND timestamp > 5".to_owned(),
+        "SELECT container_name, max(cpu_usage_percent) FROM container_stats WHERE timestamp > 5 GROUP BY 1".to_owned(),
     ] {
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
         let steps: Vec<String> = statement.query_map([], |row| row.get(3)).unwrap().collect::<Result<_, _>>().unwrap();

@@ -6,7 +6,12 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { losses: bool, rows: u64, bytes: usize, gap: bool },
+    Append {
+        losses: bool,
+        rows: u64,
+        bytes: usize,
+        gap: bool,
+    },
     Next(usize),
     /// Commits with that many rows refused.
     Commit(usize, u64),

@@ -1,0 +1,216 @@
+//! What is stored: containers, stats, events, hosts.
+
+use model::{Sample, SampleKind};
+
+use super::{Field, Schema, array, boolean, count, field, integer, map, maybe, number, reference, text, time, words};
+use crate::operation::STATES;
+
+pub(super) fn identity() -> Vec<Field> {
+    vec![
+        field("host", text(), "The host it is on."),
+        field("container_id", text(), "Its full id."),
+        field("container_name", text(), "Its name, without the leading slash."),
+        field("image", text(), "Its image, as named at creation."),
+    ]
+}
+
+fn compose() -> Vec<Field> {
+    vec![
+        field("compose_project", maybe(text()), "Label `com.docker.compose.project`."),
+        field("compose_service", maybe(text()), "Label `com.docker.compose.service`."),
+    ]
+}
+
+fn scope() -> Field {
+    field(
+        "network_scope",
+        maybe(text()),
+        "Why there are, or are not, network counters: `own`, `shared:<id>`, `host`, `none`.",
+    )
+}
+
+pub(super) fn container() -> Schema {
+    let mut fields = identity();
+    fields.push(field("image_id", maybe(text()), "Digest of the image's configuration."));
+    fields.extend(compose());
+    fields.extend([
+        field("state", words(STATES), "What the engine says it is doing; `removed`: gone from the engine."),
+        field("status", maybe(text()), "The engine's own sentence, such as `Up 3 hours`."),
+        field("pid", maybe(count()), "Process id of its first process on the host, while running."),
+        field("exit_code", maybe(integer()), "Exit code of the last run."),
+        field("oom_killed", maybe(boolean()), "True where the kernel killed it for memory."),
+        field("error", maybe(text()), "The engine's error at the last start."),
+        field("created_at", maybe(time()), "When it was made."),
+        field("started_at", maybe(time()), "When the last run started."),
+        field("finished_at", maybe(time()), "When the last run ended."),
+        field("health", maybe(reference("ContainerHealth")), "Its health check; null where it has none."),
+        field("labels", map(text()), "All labels."),
+        field("ports", array(reference("Port")), "Ports, exposed and published."),
+        field("networks", array(reference("Network")), "Networks."),
+        field("mounts", array(reference("Mount")), "Mounts."),
+        scope(),
+        field("restart_policy", maybe(text()), "`no`, `always`, `unless-stopped`, `on-failure`."),
+        field("restart_count", maybe(count()), "Restarts by that policy."),
+        field("cpu_limit_cores", maybe(number()), "CPU limit in cores."),
+        field("memory_limit_bytes", maybe(count()), "Memory limit."),
+        field("pids_limit", maybe(count()), "Limit on processes."),
+        field("observed_at", time(), "When dockstream saw this state."),
+    ]);
+    Schema { name: "Container", description: "A container in its latest state.", fields }
+}
+
+pub(super) fn container_health() -> Schema {
+    let fields = vec![
+        field("status", text(), "`starting`, `healthy` or `unhealthy`."),
+        field("failing_streak", count(), "Failures in a row."),
+        field("last_output", maybe(text()), "What the last probe printed, at most 4 KiB."),
+    ];
+    Schema { name: "ContainerHealth", description: "The result of a container's health check.", fields }
+}
+
+pub(super) fn port() -> Schema {
+    let fields = vec![
+        field("container_port", count(), "Port inside the container."),
+        field("protocol", text(), "`tcp`, `udp` or `sctp`."),
+        field("host_ip", maybe(text()), "Address on the host, where published."),
+        field("host_port", maybe(count()), "Port on the host, where published."),
+    ];
+    Schema { name: "Port", description: "A published or exposed port.", fields }
+}
+
+pub(super) fn network() -> Schema {
+    let fields = vec![field("name", text(), "Name."), field("ip_address", maybe(text()), "IPv4 address.")];
+    Schema { name: "Network", description: "A network the container is attached to.", fields }
+}
+
+pub(super) fn mount() -> Schema {
+    let fields = vec![
+        field("kind", text(), "`bind`, `volume`, `tmpfs` …"),
+        field("source", text(), "Volume name, or path on the host."),
+        field("destination", text(), "Path inside the container."),
+        field("writable", boolean(), "True where it can be written."),
+    ];
+    Schema { name: "Mount", description: "A mount of the container.", fields }
+}
+
+pub(super) fn stats() -> Schema {
+    let mut fields = identity();
+    fields.extend(compose());
+    fields.extend([
+        field("run", maybe(time()), "When this run started; a restart keeps the id and changes the run."),
+        field("timestamp", time(), "When the engine read the counters, by its clock."),
+        field("received_at", time(), "When dockstream received them, by its own clock."),
+        scope(),
+    ]);
+    fields.extend(Sample::FIELDS.iter().zip(Sample::KINDS).map(|(name, kind)| {
+        let shape = match kind {
+            SampleKind::Float64 => number(),
+            SampleKind::UInt32 | SampleKind::UInt64 => count(),
+        };
+        field(name, maybe(shape), "")
+    }));
+    fields.push(Field {
+        name: "labels",
+        shape: map(text()),
+        description: "The labels chosen to ride on records.",
+        required: false,
+    });
+    fields.extend(rates());
+    let description = "One sample. Counters without `_delta` are cumulative since the container started; `_delta` is the growth over \
+                       `interval_ns`, the time since the sample before. `cpu_usage_percent` is 100 for one full core.";
+    Schema { name: "Stats", description, fields }
+}
+
+fn rates() -> Vec<Field> {
+    vec![
+        field("cpu_throttled_ns_per_second", maybe(number()), "Throttled nanoseconds per second."),
+        field("network_rx_bytes_per_second", maybe(number()), "Received bytes per second."),
+        field("network_tx_bytes_per_second", maybe(number()), "Sent bytes per second."),
+        field("block_read_bytes_per_second", maybe(number()), "Bytes read from block devices per second."),
+        field("block_write_bytes_per_second", maybe(number()), "Bytes written to block devices per second."),
+    ]
+}
+
+pub(super) fn history() -> Schema {
+    let fields = vec![
+        field("resolution", words(&["raw", "1m", "1h", "1d"]), "What the points are made from."),
+        field("step_ns", maybe(count()), "Length of a step; null where every point is one sample."),
+        field("from", time(), "The first moment asked for."),
+        field("to", time(), "The moment after the last."),
+        field("points", array(reference("HistoryPoint")), "Oldest first. A step without samples has no point."),
+    ];
+    Schema { name: "History", description: "A container's stats over time.", fields }
+}
+
+pub(super) fn history_point() -> Schema {
+    let mut fields = vec![
+        field("timestamp", time(), "Begin of the step, or time of the sample."),
+        field("samples", count(), "Samples in it."),
+        field("interval_ns", maybe(count()), "Time covered by them."),
+        field("cpu_usage_percent", maybe(number()), "Mean CPU use: 100 is one full core."),
+        field("cpu_usage_percent_min", maybe(number()), "Lowest CPU use."),
+        field("cpu_usage_percent_max", maybe(number()), "Highest CPU use."),
+        field("cpu_usage_delta_ns", maybe(count()), "CPU time used."),
+        field("cpu_throttled_delta_ns", maybe(count()), "Time throttled."),
+        field("memory_usage_bytes", maybe(count()), "Mean memory in use."),
+        field("memory_usage_bytes_min", maybe(count()), "Lowest memory in use."),
+        field("memory_usage_bytes_max", maybe(count()), "Highest memory in use."),
+        field("memory_usage_percent", maybe(number()), "Mean part of the limit in use."),
+        field("memory_usage_percent_min", maybe(number()), "Lowest part of the limit in use."),
+        field("memory_usage_percent_max", maybe(number()), "Highest part of the limit in use."),
+        field("memory_limit_bytes", maybe(count()), "Highest limit."),
+        field("network_rx_delta_bytes", maybe(count()), "Bytes received."),
+        field("network_tx_delta_bytes", maybe(count()), "Bytes sent."),
+        field("block_read_delta_bytes", maybe(count()), "Bytes read from block devices."),
+        field("block_write_delta_bytes", maybe(count()), "Bytes written to block devices."),
+        field("pids", maybe(count()), "Most processes and threads."),
+    ];
+    fields.extend(rates());
+    Schema { name: "HistoryPoint", description: "One step of a history, or one sample.", fields }
+}
+
+pub(super) fn event() -> Schema {
+    let mut fields = vec![
+        field("host", text(), "The host it happened on."),
+        field("timestamp", time(), "When, by the engine's clock."),
+        field("received_at", time(), "When dockstream received it."),
+        field("type", text(), "`container`, `image`, `network`, `volume`, `daemon`, or a word of a newer engine."),
+        field("action", text(), "`start`, `die`, `health_status` …"),
+        field("argument", maybe(text()), "The action's argument, where it may be kept."),
+        field("actor_id", text(), "Id of what it happened to."),
+        field("actor_name", maybe(text()), "Its name."),
+        field("container_id", maybe(text()), "The container concerned."),
+        field("container_name", maybe(text()), "Its name at that moment."),
+        field("image", maybe(text()), "Its image."),
+    ];
+    fields.extend(compose());
+    fields.extend([
+        field("exit_code", maybe(integer()), "Exit code, for `die`."),
+        field("signal", maybe(text()), "Signal, for `kill`."),
+        field("synthetic", boolean(), "True where the inventory found it out."),
+        field("attributes", map(text()), "The engine's attributes, labels apart."),
+    ]);
+    Schema { name: "Event", description: "Something that happened on a host.", fields }
+}
+
+pub(super) fn host() -> Schema {
+    let fields = vec![
+        field("host", text(), "Its name in dockstream."),
+        field("url", text(), "Address of its engine, without secrets."),
+        field("status", words(&["connecting", "up", "down"]), "Whether it answers."),
+        field("last_error", maybe(text()), "Why it does not."),
+        field("engine", maybe(text()), "`docker` or `podman`."),
+        field("engine_version", maybe(text()), "Engine version."),
+        field("api_version", maybe(text()), "Engine API version in use."),
+        field("os", maybe(text()), "`linux` or `windows`."),
+        field("kernel", maybe(text()), "Kernel version."),
+        field("cgroup_version", maybe(count()), "1 or 2."),
+        field("cpus", maybe(count()), "CPUs."),
+        field("memory_bytes", maybe(count()), "Memory of the machine."),
+        field("response_ns", maybe(count()), "Time of the last ping's answer."),
+        field("containers", maybe(count()), "Containers by the last inventory."),
+        field("containers_running", maybe(count()), "Running containers by the last inventory."),
+        field("observed_at", time(), "When this state was seen."),
+    ];
+    Schema { name: "Host", description: "A Docker host.", fields }
+}

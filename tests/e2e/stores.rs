@@ -1,0 +1,186 @@
+//! What SQLite, a Kafka topic and ClickHouse hold, in one form, so that they can be compared value for value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use model::{Sample, SampleKind, Timestamp};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rusqlite::types::Value;
+use serde_json::value::RawValue;
+use test_support::{ClickHouse, unique, wait_for};
+
+/// A record by column. Times are nanoseconds, floats are written so that every bit shows; unknown is `None`.
+pub type Row = BTreeMap<&'static str, Option<String>>;
+
+/// How a column is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Time,
+    Float,
+    Whole,
+    Flag,
+    Map,
+}
+
+/// The public columns of a stats record.
+pub fn stats_columns() -> Vec<(&'static str, Kind)> {
+    let identity = ["host", "container_id", "container_name", "image", "compose_project", "compose_service", "network_scope"];
+    let values = Sample::FIELDS.iter().zip(Sample::KINDS).map(|(name, kind)| match kind {
+        SampleKind::Float64 => (*name, Kind::Float),
+        SampleKind::UInt32 | SampleKind::UInt64 => (*name, Kind::Whole),
+    });
+    let times = ["run", "timestamp", "received_at"].map(|name| (name, Kind::Time));
+    identity.map(|name| (name, Kind::Text)).into_iter().chain(times).chain(values).collect()
+}
+
+/// The public columns of an event.
+pub fn event_columns() -> Vec<(&'static str, Kind)> {
+    let texts = [
+        "host", "type", "action", "argument", "actor_id", "actor_name", "container_id", "container_name", "image",
+        "compose_project", "compose_service", "signal",
+    ];
+    let others = [
+        ("timestamp", Kind::Time),
+        ("received_at", Kind::Time),
+        ("exit_code", Kind::Whole),
+        ("synthetic", Kind::Flag),
+        ("attributes", Kind::Map),
+    ];
+    texts.map(|name| (name, Kind::Text)).into_iter().chain(others).collect()
+}
+
+/// A table of dockstream's own database.
+pub fn sqlite(database: &Path, table: &str, columns: &[(&'static str, Kind)]) -> Vec<Row> {
+    let connection = rusqlite::Connection::open(database).expect("the database opens");
+    let mut statement = connection.prepare(&format!("SELECT {} FROM {table}", names(columns))).expect("the table is there");
+    let rows = statement.query_map([], |row| {
+        let text = |(position, (name, kind)): (usize, &(&'static str, Kind))| {
+            let text = match row.get(position)? {
+                Value::Null => None,
+                Value::Integer(number) => Some(number.to_string()),
+                Value::Real(number) => Some(format!("{number:?}")),
+                Value::Text(text) => Some(text),
+                Value::Blob(_) => panic!("{name} is a blob"),
+            };
+            Ok((*name, text.map(|text| plain(*kind, text))))
+        };
+        columns.iter().enumerate().map(text).collect()
+    });
+    rows.expect("it can be read").collect::<Result<_, _>>().expect("every row can be read")
+}
+
+/// A table of ClickHouse.
+pub fn clickhouse(server: &ClickHouse, table: &str, columns: &[(&'static str, Kind)]) -> Vec<Row> {
+    let expressions: Vec<String> = columns
+        .iter()
+        .map(|(name, kind)| match kind {
+            Kind::Time => format!("toUnixTimestamp64Nano({name})"),
+            Kind::Map => format!("toJSONString({name})"),
+            _ => (*name).to_owned(),
+        })
+        .collect();
+    let sql = format!(
+        "SELECT {} FROM {table} FORMAT JSONCompactEachRow SETTINGS output_format_json_quote_64bit_integers = 0",
+        expressions.join(", ")
+    );
+    let answer = server.query(&sql);
+    let row = |line: &str| {
+        let values: Vec<Box<RawValue>> = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        columns.iter().zip(values).map(|((name, kind), value)| (*name, json(*kind, value.get()))).collect()
+    };
+    answer.lines().map(row).collect()
+}
+
+/// A message of a topic.
+#[derive(Debug)]
+pub struct Sent {
+    pub key: String,
+    pub value: String,
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Sent {
+    /// The record in it; every column must be there.
+    pub fn row(&self, columns: &[(&'static str, Kind)]) -> Row {
+        let record: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(&self.value).unwrap_or_else(|error| panic!("{error}: {}", self.value));
+        let column = |(name, kind): &(&'static str, Kind)| {
+            let value = record.get(*name).unwrap_or_else(|| panic!("no {name} in {}", self.value));
+            (*name, json(*kind, value.get()))
+        };
+        columns.iter().map(column).collect()
+    }
+}
+
+/// Everything in a topic, as a consumer of its own reads it.
+pub fn topic(bootstrap: &str, topic: &str) -> Vec<Sent> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", unique("reader"))
+        .set("enable.partition.eof", "true")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).expect("metadata");
+    let partitions: BTreeSet<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
+    let mut all = TopicPartitionList::new();
+    for partition in &partitions {
+        all.add_partition_offset(topic, *partition, Offset::Beginning).expect("an offset");
+    }
+    consumer.assign(&all).expect("the topic can be read");
+    let (mut ended, mut sent) = (BTreeSet::new(), Vec::new());
+    wait_for(Duration::from_secs(60), &format!("the end of {topic}"), || {
+        match consumer.poll(Duration::from_millis(500)) {
+            None => {}
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+            Some(Err(error)) => panic!("{topic}: {error}"),
+            Some(Ok(message)) => {
+                let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).expect("UTF-8");
+                let headers = message.headers().into_iter().flat_map(Headers::iter);
+                sent.push(Sent {
+                    key: text(message.key()),
+                    value: text(message.payload()),
+                    headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
+                });
+            }
+        }
+        (ended == partitions).then_some(())
+    });
+    sent
+}
+
+fn names(columns: &[(&'static str, Kind)]) -> String {
+    columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+/// A JSON value in the common form. Numbers are read from their text: no digit is lost on the way.
+fn json(kind: Kind, value: &str) -> Option<String> {
+    let text = || serde_json::from_str(value).unwrap_or_else(|error| panic!("{error}: {value}"));
+    match (kind, value) {
+        (_, "null") => None,
+        (Kind::Map, object) if object.starts_with('{') => Some(plain(kind, object.to_owned())),
+        (_, quoted) if quoted.starts_with('"') => Some(plain(kind, text())),
+        (_, bare) => Some(plain(kind, bare.to_owned())),
+    }
+}
+
+/// A text in the common form.
+fn plain(kind: Kind, text: String) -> String {
+    match kind {
+        Kind::Float => format!("{:?}", text.parse::<f64>().unwrap_or_else(|error| panic!("{error}: {text}"))),
+        Kind::Time if text.contains('T') => {
+            text.parse::<Timestamp>().unwrap_or_else(|error| panic!("{error}")).as_nanos().to_string()
+        }
+        Kind::Flag => (text == "1" || text == "true").to_string(),
+        Kind::Map => {
+            let map: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            format!("{map:?}")
+        }
+        Kind::Text | Kind::Time | Kind::Whole => text,
+    }
+}
