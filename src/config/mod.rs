@@ -239,7 +239,7 @@ section! {
 section! {
     /// What dockstream may use of its own machine.
     Limits {
-        /// Memory for all buffers together.
+        /// Memory for buffers. A configuration whose journal alone could take more is refused.
         memory: ByteSize = value("512MiB"),
         /// Threads that decode. 0: one per CPU, 4 at most.
         parsers: usize = value(0),

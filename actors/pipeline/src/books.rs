@@ -48,7 +48,10 @@ impl Books {
         let ledger = self.ledger(stream);
         let dropped = |stage: usize| -> Vec<(LossReason, u64)> {
             let counts = LossReason::ALL.iter().zip(&ledger.dropped[stage]);
-            counts.map(|(reason, count)| (*reason, count.load(Ordering::Relaxed))).filter(|(_, count)| *count > 0).collect()
+            counts
+                .map(|(reason, count)| (*reason, count.load(Ordering::Relaxed)))
+                .filter(|(_, count)| *count > 0)
+                .collect()
         };
         // Read against the flow, so that nothing is seen to arrive that was not seen to leave.
         let journaled = ledger.journaled.load(Ordering::Relaxed);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use actor_runtime::Weight;
 use bytes::Bytes;
 use model::{
-    Batch, ContainerMeta, ContainerRecord, CpuClock, EngineEvent, EventRecord, HostName, HostRecord, NetworkScope, OsFamily, StatsRecord,
-    Stream, Timestamp,
+    Batch, ContainerMeta, ContainerRecord, CpuClock, EngineEvent, EventRecord, HostName, HostRecord, NetworkScope,
+    OsFamily, StatsRecord, Stream, Timestamp,
 };
 
 use crate::books::Custody;

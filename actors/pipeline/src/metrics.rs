@@ -6,7 +6,8 @@ use std::time::Duration;
 use actor_runtime::{NodeView, Tree};
 use model::{Batch, LossReason, Stream};
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder, proto::MetricFamily,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    proto::MetricFamily,
 };
 
 use crate::books::Books;
@@ -76,19 +77,34 @@ impl Metrics {
             Ok(metric)
         };
         let frame_age = Histogram::with_opts(
-            HistogramOpts::new("dockstream_frame_age_seconds", "age of a stats frame by the engine's clock when it was received")
-                .buckets(LATENCIES.to_vec()),
+            HistogramOpts::new(
+                "dockstream_frame_age_seconds",
+                "age of a stats frame by the engine's clock when it was received",
+            )
+            .buckets(LATENCIES.to_vec()),
         )?;
         registry.register(Box::new(frame_age.clone()))?;
         Ok(Arc::new(Self {
-            engine_errors: counter("connection_errors_total", "failed engine calls and broken streams", &["host", "failure"])?,
+            engine_errors: counter(
+                "connection_errors_total",
+                "failed engine calls and broken streams",
+                &["host", "failure"],
+            )?,
             engine_calls: histogram("api_call_duration_seconds", "engine calls", &["host", "call"])?,
             discovery: histogram("discovery_duration_seconds", "a full look at all containers of a host", &["host"])?,
             host_up: gauge("host_up", "1 where the engine answers", &["host"])?,
             containers: gauge("containers_discovered", "containers by the last inventory", &["host", "state"])?,
             streams: gauge("active_connections", "stats streams that are followed", &["host"])?,
-            events: counter("events_processed_total", "engine events taken, by what became of them", &["host", "outcome"])?,
-            event_gaps: counter("event_gaps_total", "times at which events may have been missed and the inventory was asked", &["host"])?,
+            events: counter(
+                "events_processed_total",
+                "engine events taken, by what became of them",
+                &["host", "outcome"],
+            )?,
+            event_gaps: counter(
+                "event_gaps_total",
+                "times at which events may have been missed and the inventory was asked",
+                &["host"],
+            )?,
             frame_age,
             batches: counter("batches_total", "closed batches", &["stream", "trigger"])?,
             batch_bytes: counter("batch_bytes_total", "estimated bytes of closed batches", &["stream"])?,
@@ -97,8 +113,16 @@ impl Metrics {
             received: counter("received_total", "frames, events and states received", &["stream"])?,
             parsed: counter("parsed_total", "those that became records", &["stream"])?,
             journaled: counter("journaled_total", "records the journal has", &["stream"])?,
-            dropped: counter("dropped_total", "items dropped before the journal had them", &["stream", "stage", "reason"])?,
-            sink_rows: counter("sink_records_total", "records of a sink, by what became of them", &["sink", "outcome"])?,
+            dropped: counter(
+                "dropped_total",
+                "items dropped before the journal had them",
+                &["stream", "stage", "reason"],
+            )?,
+            sink_rows: counter(
+                "sink_records_total",
+                "records of a sink, by what became of them",
+                &["sink", "outcome"],
+            )?,
             sink_pending: gauge("sink_lag_records", "records a sink has still to deliver", &["sink"])?,
             sink_lag: seconds("sink_lag_seconds", "age of the oldest record a sink has still to deliver", &["sink"])?,
             depth: gauge("mailbox_depth", "units queued or being handled, by stage", &["stage"])?,
@@ -189,7 +213,9 @@ impl Metrics {
             catch_up(&self.received, &[name], books.received);
             catch_up(&self.parsed, &[name], books.parsed);
             catch_up(&self.journaled, &[name], books.journaled);
-            for (stage, drops) in [("parsing", &books.dropped_before_parsing), ("batching", &books.dropped_after_parsing)] {
+            for (stage, drops) in
+                [("parsing", &books.dropped_before_parsing), ("batching", &books.dropped_after_parsing)]
+            {
                 for (reason, count) in drops {
                     catch_up(&self.dropped, &[name, stage, LossReason::name(*reason)], *count);
                 }
@@ -220,13 +246,13 @@ impl Metrics {
 
     /// Sets depth and waits of each stage: actors of one kind are summed.
     fn refresh_stages(&self, group: &NodeView) {
-        let stages: &[(&str, fn(&str) -> bool)] = match group.name.as_str() {
-            "parsing" => &[("parser", |_| true)],
-            "delivery" => &[("batcher", |name| name == "batcher"), ("journal", |name| name == "journal")],
+        let stages: &[&str] = match group.name.as_str() {
+            "parsing" => &["parser"],
+            "delivery" => &["batcher", "journal"],
             _ => return,
         };
-        for (stage, is_part) in stages {
-            let parts = group.children.iter().filter(|child| is_part(&child.name));
+        for stage in stages {
+            let parts = group.children.iter().filter(|child| child.name.starts_with(stage));
             let (depth, waited) = parts.fold((0, 0), |(depth, waited), part| {
                 (depth + i64::from(part.depth.unwrap_or(0)), waited + part.backpressure_ns.unwrap_or(0))
             });

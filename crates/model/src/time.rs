@@ -83,7 +83,8 @@ impl Sub<Duration> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = jiff::Timestamp::from_nanosecond(i128::from(self.0)).expect("64-bit nanoseconds lie inside jiff's range");
+        let time =
+            jiff::Timestamp::from_nanosecond(i128::from(self.0)).expect("64-bit nanoseconds lie inside jiff's range");
         write!(f, "{time:.9}")
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{Batch, BatchId, ContainerRecord, EventRecord, HostRecord, NodeName, Rows, StatsRecord, Stream, Timestamp, Trigger};
+use model::{
+    Batch, BatchId, ContainerRecord, EventRecord, HostRecord, NodeName, Rows, StatsRecord, Stream, Timestamp, Trigger,
+};
 
 use crate::batcher::policy::BatchPolicy;
 use crate::books::{Books, Custody};
@@ -75,7 +77,9 @@ impl BatchLedger {
         match rows {
             ChunkRows::Stats(rows) => inner.extend(|inner| &mut inner.stats, rows, custody, now, Rows::Stats),
             ChunkRows::Event(row) => inner.extend(|inner| &mut inner.events, vec![*row], custody, now, Rows::Events),
-            ChunkRows::Container(row) => inner.extend(|inner| &mut inner.containers, vec![*row], custody, now, Rows::Containers),
+            ChunkRows::Container(row) => {
+                inner.extend(|inner| &mut inner.containers, vec![*row], custody, now, Rows::Containers)
+            }
             ChunkRows::Host(row) => inner.extend(|inner| &mut inner.hosts, vec![*row], custody, now, Rows::Hosts),
         }
     }

@@ -197,7 +197,18 @@ fn object_of(seen: &Seen) -> &str {
 fn changes_container(action: &str) -> bool {
     matches!(
         action,
-        "create" | "start" | "die" | "stop" | "pause" | "unpause" | "rename" | "update" | "oom" | "destroy" | "remove" | "health_status"
+        "create"
+            | "start"
+            | "die"
+            | "stop"
+            | "pause"
+            | "unpause"
+            | "rename"
+            | "update"
+            | "oom"
+            | "destroy"
+            | "remove"
+            | "health_status"
     )
 }
 

@@ -94,7 +94,14 @@ impl HostConnectionDeps {
     fn up(&self, info: &Arc<EngineInfo>, failures: u32) {
         let host = self.engine.host().as_str();
         let (major, minor) = info.api_version;
-        tracing::info!(host, engine = info.engine, version = info.version, api = format!("{major}.{minor}"), failures, "engine answers");
+        tracing::info!(
+            host,
+            engine = info.engine,
+            version = info.version,
+            api = format!("{major}.{minor}"),
+            failures,
+            "engine answers"
+        );
         self.metrics.host(host, true);
         self.show(self.record(HostStatus::Up, Some(info), None, None));
         self.link.set(Some(info.clone()));
@@ -109,7 +116,11 @@ impl HostConnectionDeps {
         self.metrics.host(host, false);
         let was_down = self.board.get(self.engine.host()).is_some_and(|record| record.status == HostStatus::Down);
         let record = self.record(HostStatus::Down, None, Some(error), None);
-        if was_down { self.board.set(record) } else { self.show(record) }
+        if was_down {
+            self.board.set(record)
+        } else {
+            self.show(record)
+        }
         self.link.set(None);
     }
 
@@ -140,7 +151,13 @@ impl HostConnectionDeps {
         }
     }
 
-    fn record(&self, status: HostStatus, info: Option<&Arc<EngineInfo>>, error: Option<&EngineError>, took: Option<Duration>) -> HostRecord {
+    fn record(
+        &self,
+        status: HostStatus,
+        info: Option<&Arc<EngineInfo>>,
+        error: Option<&EngineError>,
+        took: Option<Duration>,
+    ) -> HostRecord {
         let before = self.board.get(self.engine.host());
         HostRecord {
             host: self.engine.host().clone(),
@@ -168,7 +185,9 @@ impl HostConnectionDeps {
         let seen = Seen::Host(Box::new(record));
         let custody = self.books.receive(seen.stream());
         let observation = Observation { what: seen, custody };
-        if let Err(actor_runtime::TrySendError::Full(observation)) = self.router.observations(self.engine.host().as_str()).try_send(observation) {
+        if let Err(actor_runtime::TrySendError::Full(observation)) =
+            self.router.observations(self.engine.host().as_str()).try_send(observation)
+        {
             observation.custody.lost(model::LossReason::Overflow);
         }
     }

@@ -135,10 +135,17 @@ impl Inventory {
             let since = Instant::now();
             (engine.list().await, since)
         };
-        ctx.spawn(wrap_future(listing).map(|(list, since), inventory: &mut Self, ctx| inventory.listed(list, since, ctx)));
+        ctx.spawn(
+            wrap_future(listing).map(|(list, since), inventory: &mut Self, ctx| inventory.listed(list, since, ctx)),
+        );
     }
 
-    fn listed(&mut self, list: Result<Vec<(ContainerId, ContainerState)>, EngineError>, since: Instant, ctx: &mut Context<Self>) {
+    fn listed(
+        &mut self,
+        list: Result<Vec<(ContainerId, ContainerState)>, EngineError>,
+        since: Instant,
+        ctx: &mut Context<Self>,
+    ) {
         self.state.is_reconciling = false;
         match list {
             Ok(list) => {
@@ -223,11 +230,21 @@ impl Inventory {
         let engine = self.deps.engine.clone();
         let asked = id.clone();
         let looking = async move { engine.inspect(&asked).await };
-        ctx.spawn(wrap_future(looking).map(move |found, inventory: &mut Self, ctx| inventory.found(&id, version, found, cause, ctx)));
+        ctx.spawn(
+            wrap_future(looking)
+                .map(move |found, inventory: &mut Self, ctx| inventory.found(&id, version, found, cause, ctx)),
+        );
     }
 
     /// A look is over: puts the answer in, and tells whom it concerns.
-    fn found(&mut self, id: &ContainerId, version: u64, found: Result<ContainerRecord, EngineError>, cause: Cause, ctx: &mut Context<Self>) {
+    fn found(
+        &mut self,
+        id: &ContainerId,
+        version: u64,
+        found: Result<ContainerRecord, EngineError>,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+    ) {
         let found = match found {
             Ok(record) => Some(record),
             Err(error) if error.failure == EngineFailure::Gone => None,
@@ -295,7 +312,9 @@ impl Inventory {
             Seen::Event { event, .. } => event.actor_id.clone(),
             Seen::Host(record) => record.host.as_str().to_owned(),
         };
-        if let Err(TrySendError::Full(observation)) = self.deps.router.observations(&object).try_send(Observation { what, custody }) {
+        if let Err(TrySendError::Full(observation)) =
+            self.deps.router.observations(&object).try_send(Observation { what, custody })
+        {
             observation.custody.lost(LossReason::Overflow);
         }
     }

@@ -71,7 +71,11 @@ impl Table {
     pub fn differing(&self, list: &[(ContainerId, ContainerState)]) -> Vec<ContainerId> {
         let listed: HashMap<&ContainerId, ContainerState> = list.iter().map(|(id, state)| (id, *state)).collect();
         let changed = list.iter().filter(|(id, state)| self.state(id) != Some(*state)).map(|(id, _)| id);
-        let missing = self.entries.iter().filter(|(id, entry)| entry.record.is_some() && !listed.contains_key(id)).map(|(id, _)| id);
+        let missing = self
+            .entries
+            .iter()
+            .filter(|(id, entry)| entry.record.is_some() && !listed.contains_key(id))
+            .map(|(id, _)| id);
         changed.chain(missing).cloned().collect()
     }
 
@@ -138,7 +142,11 @@ impl Table {
 
 /// Equal but for when and in what words it was seen.
 fn same(before: &ContainerRecord, found: &ContainerRecord) -> bool {
-    let plain = |record: &ContainerRecord| ContainerRecord { observed_at: Timestamp::default(), status: None, ..record.clone() };
+    let plain = |record: &ContainerRecord| ContainerRecord {
+        observed_at: Timestamp::default(),
+        status: None,
+        ..record.clone()
+    };
     plain(before) == plain(found)
 }
 
@@ -298,7 +306,8 @@ mod tests {
         for letter in ['a', 'b', 'c'] {
             put(&mut table, letter, Some(record(letter, ContainerState::Running, 1)));
         }
-        let list = [(id('a'), ContainerState::Running), (id('b'), ContainerState::Exited), (id('d'), ContainerState::Created)];
+        let list =
+            [(id('a'), ContainerState::Running), (id('b'), ContainerState::Exited), (id('d'), ContainerState::Created)];
         let mut differing = table.differing(&list);
         differing.sort();
         assert_eq!(differing, [id('b'), id('c'), id('d')]);

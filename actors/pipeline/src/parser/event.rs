@@ -6,7 +6,18 @@ use model::{ContainerId, EngineEvent, EventRecord, HostName, Timestamp};
 
 /// Attributes that Docker itself sets on events; everything else on a container's event is a label.
 const ENGINE_ATTRIBUTES: [&str; 12] = [
-    "image", "name", "exitCode", "signal", "execDuration", "execID", "oldName", "container", "driver", "type", "reference", "destination",
+    "image",
+    "name",
+    "exitCode",
+    "signal",
+    "execDuration",
+    "execID",
+    "oldName",
+    "container",
+    "driver",
+    "type",
+    "reference",
+    "destination",
 ];
 
 /// Which arguments of actions may be kept: a command line may hold secrets.
@@ -27,7 +38,8 @@ impl EventPolicy {
     pub fn record(&self, host: HostName, received_at: Timestamp, synthetic: bool, event: EngineEvent) -> EventRecord {
         let EngineEvent { timestamp, kind, action, argument, actor_id, mut attributes } = event;
         let is_container = kind == "container";
-        let container = if is_container { Some(actor_id.as_str()) } else { attributes.get("container").map(String::as_str) };
+        let container =
+            if is_container { Some(actor_id.as_str()) } else { attributes.get("container").map(String::as_str) };
         let container_id = container.and_then(|id| ContainerId::try_new(id).ok());
         let actor_name = attributes.get("name").cloned();
         let of_container = |key: &str| attributes.get(key).filter(|_| is_container).cloned();
@@ -91,12 +103,21 @@ mod tests {
 
     #[test]
     fn a_health_status_is_kept() {
-        assert_eq!(record(event("container", "health_status", Some("unhealthy"), &[])).argument.as_deref(), Some("unhealthy"));
+        assert_eq!(
+            record(event("container", "health_status", Some("unhealthy"), &[])).argument.as_deref(),
+            Some("unhealthy")
+        );
     }
 
     #[test]
     fn a_die_event_tells_its_exit_code_and_whose_it_was() {
-        let attributes = [("exitCode", "137"), ("name", "web-1"), ("image", "nginx:1"), ("com.docker.compose.project", "shop"), ("token", "x")];
+        let attributes = [
+            ("exitCode", "137"),
+            ("name", "web-1"),
+            ("image", "nginx:1"),
+            ("com.docker.compose.project", "shop"),
+            ("token", "x"),
+        ];
         let record = record(event("container", "die", None, &attributes));
         assert_eq!(record.exit_code, Some(137));
         assert_eq!(record.container_name.as_deref(), Some("web-1"));

@@ -3,7 +3,10 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use model::{ContainerId, ContainerRecord, ContainerState, CpuClock, EngineEvent, Frame, HostName, LossReason, OsFamily, Timestamp};
+use model::{
+    ContainerId, ContainerRecord, ContainerState, CpuClock, EngineEvent, Frame, HostName, LossReason, OsFamily,
+    Timestamp,
+};
 
 /// Events in the order in which the engine tells them. Ends with `Ok` (clean end) or one `Err`.
 pub type EventFeed = BoxStream<'static, Result<EngineEvent, EngineError>>;

@@ -186,7 +186,15 @@ impl<'a> Attempts<'a> {
         let next_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         // The first failure is news, then every power of two: an outage is not a flood.
         if failures.is_power_of_two() {
-            tracing::warn!(sink, target, class, failures, next_ms, error = error.message, "cannot deliver; keeps the data and tries again");
+            tracing::warn!(
+                sink,
+                target,
+                class,
+                failures,
+                next_ms,
+                error = error.message,
+                "cannot deliver; keeps the data and tries again"
+            );
         } else {
             tracing::debug!(sink, target, class, failures, next_ms, error = error.message, "cannot deliver");
         }
@@ -198,7 +206,9 @@ impl<'a> Attempts<'a> {
 /// How long to wait after the n-th failure in a row.
 fn wait_after(error: &DeliverError, failures: u32, backoff: &Backoff) -> Duration {
     let own = match error.class {
-        FailureClass::Retry | FailureClass::Split | FailureClass::Schema | FailureClass::Poison => backoff.delay(failures),
+        FailureClass::Retry | FailureClass::Split | FailureClass::Schema | FailureClass::Poison => {
+            backoff.delay(failures)
+        }
         FailureClass::RetrySlow => backoff.delay(failures).max(SLOW),
         FailureClass::Config => backoff.delay(failures.saturating_add(3)).clamp(SLOW, PROBE),
     };

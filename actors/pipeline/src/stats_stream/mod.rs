@@ -201,7 +201,8 @@ impl Follower {
     async fn poll(&mut self) -> Stop {
         let id = self.container();
         let draining = self.draining.clone();
-        let mut due = Instant::now() + if self.pace_is_new() { Duration::ZERO } else { phase(self.series, self.deps.interval) };
+        let mut due =
+            Instant::now() + if self.pace_is_new() { Duration::ZERO } else { phase(self.series, self.deps.interval) };
         loop {
             let polls = self.deps.polls.clone();
             let engine = self.deps.engine.clone();
@@ -222,7 +223,11 @@ impl Follower {
                     self.take(bytes);
                     let now = Instant::now();
                     // The first frame is taken at once, the second at the series' own phase of the interval.
-                    due = if is_first { now + phase(self.series, self.deps.interval).max(self.deps.interval / 2) } else { due + self.deps.interval };
+                    due = if is_first {
+                        now + phase(self.series, self.deps.interval).max(self.deps.interval / 2)
+                    } else {
+                        due + self.deps.interval
+                    };
                     if due < now {
                         due = now + self.deps.interval;
                     }
@@ -270,7 +275,8 @@ impl Follower {
     fn watch_for_placeholders(&mut self, bytes: &[u8]) {
         const NEVER: &[u8] = b"\"read\":\"0001-01-01T00:00:00Z\"";
         let head = &bytes[..bytes.len().min(512)];
-        self.empty = if head.windows(NEVER.len()).any(|window| window == NEVER) { self.empty.saturating_add(1) } else { 0 };
+        self.empty =
+            if head.windows(NEVER.len()).any(|window| window == NEVER) { self.empty.saturating_add(1) } else { 0 };
         if self.empty == EMPTY_BEFORE_LOOK {
             self.deps.look.signal(Look(self.container()));
         }

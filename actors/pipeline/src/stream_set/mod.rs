@@ -119,9 +119,10 @@ impl StreamSet {
         streams.insert(id.clone(), Followed { series, subject: sender });
         let (_, inbox) = mailbox::<StatsStream>(STREAM_PERMITS);
         let deps = self.deps.stream.clone();
-        let stream = ChildSpec::actor(child_id(&id, series), inbox, move |cell| StatsStream::new(cell, deps, series, receiver))
-            .policy(RestartPolicy::Transient)
-            .shutdown(Shutdown::Timeout(STREAM_DRAIN));
+        let stream =
+            ChildSpec::actor(child_id(&id, series), inbox, move |cell| StatsStream::new(cell, deps, series, receiver))
+                .policy(RestartPolicy::Transient)
+                .shutdown(Shutdown::Timeout(STREAM_DRAIN));
         self.deps.group.add(stream);
     }
 
