@@ -1,5 +1,7 @@
 //! Scratch.
 #[path = "e2e/binary.rs"] mod binary;
+#[path = "e2e/containers.rs"] mod containers;
+#[path = "e2e/daemon.rs"] mod daemon;
 #[path = "e2e/docker_stats.rs"] mod docker_stats;
 #[path = "e2e/http.rs"] mod http;
 #[path = "e2e/real_engine.rs"] mod real_engine;

@@ -4,7 +4,7 @@
 -- Who a sample belongs to: one row per run, name, image and set of labels of a container, so that the row of a
 -- sample holds numbers only.
 CREATE TABLE series (
-    series          INTEGER PRIMARY KEY,
+    series          INTEGER PRIMARY KEY NOT NULL,
     host            TEXT NOT NULL,
     container_id    TEXT NOT NULL,
     container_name  TEXT NOT NULL,
@@ -107,7 +107,7 @@ SELECT
 FROM series CROSS JOIN samples ON samples.series = series.series;
 
 CREATE TABLE container_events (
-    event           INTEGER PRIMARY KEY,
+    event           INTEGER PRIMARY KEY NOT NULL,
     host            TEXT NOT NULL,
     timestamp       INTEGER NOT NULL,
     received_at     INTEGER NOT NULL,
@@ -169,7 +169,7 @@ CREATE INDEX containers_by_container_id ON containers (container_id);
 
 -- The latest state of each host.
 CREATE TABLE hosts (
-    host               TEXT PRIMARY KEY,
+    host               TEXT PRIMARY KEY NOT NULL,
     url                TEXT NOT NULL,
     status             TEXT NOT NULL,
     last_error         TEXT,

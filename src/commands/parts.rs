@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use engine::{HostOptions, HostUrl, InvalidHostUrl};
 use pipeline::ports::{EngineApi, EngineError};
+use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
 use sinks::kafka::{KafkaConfig, KafkaSink};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
 
@@ -71,6 +72,10 @@ pub fn sinks(config: &Config) -> Vec<SinkPlan> {
         let settings = kafka(config);
         plans.push(SinkPlan::new("kafka", move || Box::new(KafkaSink::new(settings.clone()))));
     }
+    if let Some(url) = config.sinks.clickhouse.url.as_ref().filter(|_| config.sinks.clickhouse.enabled) {
+        let settings = clickhouse(config, url);
+        plans.push(SinkPlan::new("clickhouse", move || Box::new(ClickHouseSink::new(settings.clone()))));
+    }
     plans
 }
 
@@ -94,5 +99,19 @@ fn kafka(config: &Config) -> KafkaConfig {
         linger: settings.linger,
         properties: settings.properties.expose().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         ..KafkaConfig::new(settings.brokers.clone())
+    }
+}
+
+fn clickhouse(config: &Config, url: &str) -> ClickHouseConfig {
+    let settings = &config.sinks.clickhouse;
+    ClickHouseConfig {
+        database: settings.database.clone(),
+        user: settings.user.clone(),
+        password: settings.password.as_ref().map(|password| password.expose().to_owned()),
+        create_tables: settings.create_tables,
+        rows: settings.rows.get(),
+        bytes: settings.bytes.as_usize(),
+        linger: settings.linger,
+        ..ClickHouseConfig::new(url)
     }
 }

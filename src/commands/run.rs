@@ -100,7 +100,7 @@ async fn watch(config: &Config, started: Started) -> Exit {
         }
         never = &mut first_look => never,
     };
-    tracing::info!(signal, grace_ms = config.shutdown.grace.as_millis(), "draining");
+    tracing::info!(signal, grace = %humantime::format_duration(config.shutdown.grace), "draining");
     println!("draining (at most {}); a second signal ends at once", humantime::format_duration(config.shutdown.grace));
     let mut drain = std::pin::pin!(topology.drain(config.shutdown.grace));
     tokio::select! {

@@ -26,7 +26,7 @@ pub struct ApiConfig {
     pub header_limit: usize,
     /// Bytes a request's body may have.
     pub body_limit: usize,
-    /// Time that open requests have when the server drains.
+    /// Time that open requests have when the server drains, rounded up to whole seconds.
     pub drain: Duration,
 }
 
@@ -40,7 +40,7 @@ impl Default for ApiConfig {
             request_timeout: Duration::from_secs(10),
             header_limit: 16 * 1024,
             body_limit: 64 * 1024,
-            drain: Duration::from_secs(3),
+            drain: Duration::from_secs(1),
         }
     }
 }

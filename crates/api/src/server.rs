@@ -51,11 +51,17 @@ impl ApiServer {
             .workers(config.workers)
             .max_connections(config.max_connections)
             .client_request_timeout(HEAD_TIMEOUT)
-            .shutdown_timeout(config.drain.as_secs().max(1))
+            .shutdown_timeout(whole_seconds(config.drain))
             .disable_signals()
             .listen(self.bound.listener.try_clone()?)?;
         Ok(server.run())
     }
+}
+
+/// Rounded up, and at least one.
+fn whole_seconds(time: Duration) -> u64 {
+    let begun = u64::from(time.subsec_nanos() > 0);
+    time.as_secs().saturating_add(begun).max(1)
 }
 
 impl Actor for ApiServer {

@@ -9,4 +9,6 @@ pub mod kafka;
 pub mod sqlite;
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod fixtures;

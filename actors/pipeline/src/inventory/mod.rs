@@ -50,6 +50,9 @@ pub struct InventoryDeps {
     pub faults: Faults,
 }
 
+/// Before a full look is taken again that failed in part.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// The actor.
 pub struct Inventory {
     cell: Cell,
@@ -61,8 +64,15 @@ pub struct Inventory {
 struct State {
     table: Table,
     is_reconciling: bool,
+    full_look: Option<FullLook>,
     reconcile_again: bool,
     epoch: u64,
+}
+
+/// A look at everything, under way.
+struct FullLook {
+    since: Instant,
+    is_whole: bool,
 }
 
 /// An event told of a container.
@@ -150,12 +160,10 @@ impl Inventory {
         match list {
             Ok(list) => {
                 self.call_done("list", since);
+                self.state.full_look = Some(FullLook { since, is_whole: true });
                 let differing = self.state.table.differing(&list);
-                if differing.is_empty() {
-                    self.complete(since);
-                } else {
-                    self.look_at_all(differing, since, ctx);
-                }
+                self.look_at_all(differing, ctx);
+                self.try_complete(ctx);
             }
             Err(error) => self.call_failed("list", &error),
         }
@@ -166,7 +174,7 @@ impl Inventory {
     }
 
     /// Looks at many; counts as one discovery.
-    fn look_at_all(&mut self, ids: Vec<ContainerId>, since: Instant, ctx: &mut Context<Self>) {
+    fn look_at_all(&mut self, ids: Vec<ContainerId>, ctx: &mut Context<Self>) {
         let looks: Vec<_> = ids
             .into_iter()
             .filter_map(|id| {
@@ -186,15 +194,23 @@ impl Inventory {
             futures_util::future::join_all(looks).await
         };
         ctx.spawn(wrap_future(looking).map(move |found, inventory: &mut Self, ctx| {
-            let mut is_whole = true;
             for (id, version, found) in found {
-                is_whole &= found.as_ref().err().is_none_or(|error| error.failure == EngineFailure::Gone);
                 inventory.found(&id, version, found, Cause::Doubt, ctx);
             }
-            if is_whole {
-                inventory.complete(since);
-            }
         }));
+    }
+
+    /// Ends a full look once nobody is looking any more; one that failed in part is taken again soon.
+    fn try_complete(&mut self, ctx: &mut Context<Self>) {
+        if self.state.table.is_looking() {
+            return;
+        }
+        let Some(full) = self.state.full_look.take() else { return };
+        if full.is_whole {
+            self.complete(full.since);
+        } else {
+            ctx.notify_later(Reconcile, LOOK_AGAIN);
+        }
     }
 
     /// A full look is done: the stream set hears the whole truth.
@@ -236,8 +252,21 @@ impl Inventory {
         );
     }
 
-    /// A look is over: puts the answer in, and tells whom it concerns.
+    /// A look is over.
     fn found(
+        &mut self,
+        id: &ContainerId,
+        version: u64,
+        found: Result<ContainerRecord, EngineError>,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+    ) {
+        self.put(id, version, found, cause, ctx);
+        self.try_complete(ctx);
+    }
+
+    /// Puts the answer of a look in, and tells whom it concerns.
+    fn put(
         &mut self,
         id: &ContainerId,
         version: u64,
@@ -250,6 +279,9 @@ impl Inventory {
             Err(error) if error.failure == EngineFailure::Gone => None,
             Err(error) => {
                 self.state.table.look_failed(id);
+                if let Some(full) = &mut self.state.full_look {
+                    full.is_whole = false;
+                }
                 self.call_failed("inspect", &error);
                 // The host is down, or this container cannot be asked: the next full look tells.
                 return;

@@ -121,6 +121,11 @@ impl Table {
         }
     }
 
+    /// True while an answer is awaited.
+    pub fn is_looking(&self) -> bool {
+        self.entries.values().any(|entry| entry.is_looking)
+    }
+
     /// All known containers.
     pub fn records(&self) -> impl Iterator<Item = &ContainerRecord> {
         self.entries.values().filter_map(|entry| entry.record.as_ref())

@@ -22,6 +22,10 @@ impl Group {
     pub async fn drain(&mut self, mut until: Instant, seed: &mut Seed) -> Exit {
         self.node.set_state(NodeState::Draining);
         self.timers.at(until, GroupEvent::DrainOver);
+        // The one for which the group gives up has ended: who sends to it gets its messages back.
+        for child in self.children.values().filter(|child| child.phase == Phase::Leaving && child.last_exit.is_some()) {
+            child.tell(Command::Kill);
+        }
         let mut is_clean = true;
         let mut is_over = false;
         let mut asked: Vec<u64> = Vec::new();

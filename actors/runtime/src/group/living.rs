@@ -258,6 +258,7 @@ impl Group {
             }
             (Verdict::Exceeded(restarts), None) => {
                 tracing::error!(group = &**self.node.path(), child = child.id, restarts, last = %exit, "gives up: too many failures");
+                child.phase = Phase::Leaving;
                 return Some(Exit::Escalated { restarts, last: Box::new(exit) });
             }
         };

@@ -180,7 +180,9 @@ fn a_root_that_gives_up_may_drain_what_still_lives() {
         let mut root = start(spec.drain_before_escalation(GRACE)).await;
         cast.send("sink", Deed::Slow(1, seconds(1))).await;
         cast.send("source", Deed::Panic).await;
+        let since = Instant::now();
         let exit = root.ended().await;
+        assert_eq!(since.elapsed().as_secs(), 1, "it waits for those that live, not for the one that failed");
         assert_eq!(exit.to_string(), "escalated after 1 failures, the last: panicked: panic in a handler");
         assert_eq!(cast.of("sink"), ["started", "handled 1", "drained", "stopped", "dropped"]);
         assert!(root.kill().await.cut_short.is_empty());

@@ -63,6 +63,21 @@ fn every_answer_is_what_its_schema_says_to_the_last_field() {
 }
 
 #[test]
+fn every_field_and_every_parameter_is_described() {
+    let document = document();
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        for (field, shape) in schema["properties"].as_object().unwrap() {
+            assert!(shape["description"].as_str().is_some_and(|text| text.len() > 3), "{name}.{field}");
+        }
+    }
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for parameter in item["get"]["parameters"].as_array().unwrap() {
+            assert!(parameter["description"].as_str().is_some_and(|text| text.len() > 3), "{path}: {parameter}");
+        }
+    }
+}
+
+#[test]
 fn every_problem_is_what_its_schema_says() {
     let document = document();
     let schema = &document["components"]["schemas"]["Problem"];

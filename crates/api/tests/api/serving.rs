@@ -57,7 +57,11 @@ fn a_drain_ends_at_once_though_idle_connections_are_open() {
 
 #[test]
 fn a_drain_lets_an_open_request_have_its_answer() {
-    let config = ApiConfig { request_timeout: Duration::from_millis(700), ..ApiConfig::default() };
+    let config = ApiConfig {
+        request_timeout: Duration::from_millis(700),
+        drain: Duration::from_secs(5),
+        ..ApiConfig::default()
+    };
     let served = Served::over(config, Arc::new(StuckStore));
     let mut open = connect(served.address);
     send(&mut open, served.address, "/api/containers");
@@ -68,6 +72,19 @@ fn a_drain_lets_an_open_request_have_its_answer() {
     open.read_to_end(&mut answer).unwrap();
     assert_eq!(Reply::parse(&answer).status, 504);
     assert!(matches!(served.ended().exit, Exit::Drained));
+}
+
+#[test]
+fn a_drain_does_not_wait_longer_than_it_may_for_an_answer() {
+    let served = Served::over(ApiConfig::default(), Arc::new(StuckStore));
+    let mut open = connect(served.address);
+    send(&mut open, served.address, "/api/containers");
+    assert_eq!(get(served.address, "/healthz").status, 200);
+    let start = Instant::now();
+    served.drain();
+    let report = served.ended();
+    assert!(matches!(report.exit, Exit::Drained), "{:?}", report.exit);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -94,7 +94,7 @@ pub(super) fn stream_books() -> Schema {
 
 pub(super) fn status() -> Schema {
     let fields = vec![
-        field("name", words(&["dockstream"]), ""),
+        field("name", words(&["dockstream"]), "Always that."),
         field("version", text(), "Its version."),
         field("node", text(), "The name of this process."),
         field("started_at", time(), "When it started."),
@@ -135,13 +135,13 @@ pub(super) fn link() -> Schema {
 }
 
 pub(super) fn health() -> Schema {
-    let fields = vec![field("status", words(&["ok"]), "")];
+    let fields = vec![field("status", words(&["ok"]), "Always that.")];
     Schema { name: "Health", description: "A sign of life.", fields }
 }
 
 pub(super) fn readiness() -> Schema {
     let fields = vec![
-        field("status", words(&["ready", "not_ready"]), ""),
+        field("status", words(&["ready", "not_ready"]), "Whether it does."),
         field("reason", maybe(text()), "Why it is not ready, in one line."),
     ];
     Schema { name: "Readiness", description: "Whether the process does its job.", fields }

@@ -1,6 +1,9 @@
 //! What is stored: containers, stats, events, hosts.
 
+use std::sync::LazyLock;
+
 use model::{Sample, SampleKind};
+use serde_json::Value;
 
 use super::{Field, Schema, array, boolean, count, field, integer, map, maybe, number, reference, text, time, words};
 use crate::operation::STATES;
@@ -93,6 +96,17 @@ pub(super) fn mount() -> Schema {
     Schema { name: "Mount", description: "A mount of the container.", fields }
 }
 
+/// The contract of the topic that carries the same record.
+static TOPIC: LazyLock<Value> = LazyLock::new(|| {
+    let text = include_str!("../../../../../schemas/topics/docker.stats.schema.json");
+    serde_json::from_str(text).expect("the topic's schema is JSON")
+});
+
+/// What the topic says of a field.
+fn described(name: &str) -> &'static str {
+    TOPIC["properties"][name]["description"].as_str().unwrap_or_default()
+}
+
 pub(super) fn stats() -> Schema {
     let mut fields = identity();
     fields.extend(compose());
@@ -107,7 +121,7 @@ pub(super) fn stats() -> Schema {
             SampleKind::Float64 => number(),
             SampleKind::UInt32 | SampleKind::UInt64 => count(),
         };
-        field(name, maybe(shape), "")
+        field(name, maybe(shape), described(name))
     }));
     fields.push(Field {
         name: "labels",

@@ -1,0 +1,122 @@
+//! A real Docker daemon that is killed and comes back.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use test_support::{Dockerd, Restart, unique, wait_for, wait_until};
+
+use crate::binary::Dockstream;
+use crate::containers::{listed, settled, watch};
+
+const DISCOVERY: &str = "discovery_interval = \"5s\"\n";
+
+/// From the engine's first answer to the right set of streams: one discovery interval.
+const PROMISED: Duration = Duration::from_secs(5);
+
+/// Waits for a sample of every container that is newer than now.
+fn fresh_samples(dockstream: &Dockstream, containers: &[&str]) {
+    let newest = |name: &&str| {
+        let (status, sample) = dockstream.ask(&format!("/api/containers/{name}/stats"));
+        (status == 200).then(|| sample["timestamp"].as_str().expect("a time").to_owned())
+    };
+    let before: Vec<_> = containers.iter().map(newest).collect();
+    wait_until(Duration::from_secs(15), &format!("samples of {containers:?} newer than {before:?}"), || {
+        containers.iter().map(newest).zip(&before).all(|(now, before)| now > *before)
+    });
+}
+
+/// The stored events of a container, the oldest first.
+fn events(dockstream: &Dockstream, id: &str) -> Vec<Value> {
+    let list = dockstream.get(&format!("/api/events?container={id}&limit=1000"));
+    list["data"].as_array().expect("a list").iter().rev().cloned().collect()
+}
+
+fn actions(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["action"].as_str().expect("an action")).collect()
+}
+
+fn count(events: &[Value], action: &str) -> usize {
+    actions(events).iter().filter(|other| **other == action).count()
+}
+
+/// Kills the daemon, waits until dockstream knows, starts it again, and waits until dockstream knows that too.
+fn kill_and_start(engine: &Dockerd, dockstream: &Dockstream) {
+    engine.kill9();
+    let why = dockstream.not_ready();
+    assert!(!why.contains('\n') && why.contains(&engine.url()), "{why:?}");
+    assert_eq!(dockstream.get("/api/hosts")["data"][0]["status"], "down");
+    engine.restart();
+    let since = Instant::now();
+    dockstream.ready();
+    println!("ready {:?} after the engine", since.elapsed());
+    settled(dockstream, engine, PROMISED, "the daemon's return");
+}
+
+#[test]
+fn a_killed_daemon_is_told_in_one_line_and_followed_again_when_it_is_back() {
+    let engine = Dockerd::start();
+    let dockstream = watch(&engine, DISCOVERY);
+    // A daemon that finds a container of its former life ends it, in the container's own way: at once.
+    let lasting = engine.run("lasting", &["--restart", "always", "--stop-signal", "KILL"], "sleep 1000");
+    let ending = engine.run("ending", &["--stop-signal", "KILL"], "sleep 1000");
+    settled(&dockstream, &engine, PROMISED, "the start");
+    fresh_samples(&dockstream, &["lasting", "ending"]);
+
+    kill_and_start(&engine, &dockstream);
+    assert_eq!(listed(&engine).into_iter().collect::<Vec<_>>(), [&lasting[..12]], "the daemon restarts one of them");
+    fresh_samples(&dockstream, &["lasting"]);
+    wait_until(Duration::from_secs(10), "the end of the other is told", || {
+        dockstream.get(&format!("/api/containers/{ending}"))["state"] == "exited"
+            && count(&events(&dockstream, &ending), "die") > 0
+    });
+
+    // Another turn: what was told once is not told again.
+    kill_and_start(&engine, &dockstream);
+    fresh_samples(&dockstream, &["lasting"]);
+    engine.docker(&["rm", "--force", "ending"]);
+    wait_until(Duration::from_secs(10), "the removal is told", || count(&events(&dockstream, &ending), "destroy") > 0);
+    let told = events(&dockstream, &ending);
+    assert_eq!((count(&told, "die"), count(&told, "destroy")), (1, 1), "{told:#?}");
+    let told = events(&dockstream, &lasting);
+    assert_eq!((count(&told, "start"), count(&told, "die")), (3, 2), "each return is a start: {told:#?}");
+    assert_eq!(dockstream.terminate().code, Some(0));
+}
+
+#[test]
+fn containers_that_outlive_their_daemon_are_followed_on_and_what_was_missed_is_told() {
+    let engine = Dockerd::start_with(Restart::Live, &[]);
+    let dockstream = watch(&engine, DISCOVERY);
+    let survivor = engine.run("survivor", &[], "sleep 1000");
+    let mark = unique("/tmp/end");
+    let missed = engine.run("missed", &[], &format!("while [ ! -e {mark} ]; do sleep 0.1; done"));
+    settled(&dockstream, &engine, PROMISED, "the start");
+    fresh_samples(&dockstream, &["survivor", "missed"]);
+    // It ends a moment after its daemon.
+    engine.docker(&["exec", "--detach", "missed", "sh", "-c", &format!("sleep 3; touch {mark}")]);
+    let started = engine.docker(&["inspect", "--format", "{{.State.StartedAt}}", "survivor"]);
+
+    engine.kill9();
+    dockstream.not_ready();
+    wait_until(Duration::from_secs(15), "the container ends without its daemon", || !runs(&mark));
+    engine.restart();
+    dockstream.ready();
+    settled(&dockstream, &engine, PROMISED, "the daemon's return");
+    assert_eq!(listed(&engine).into_iter().collect::<Vec<_>>(), [&survivor[..12]]);
+    fresh_samples(&dockstream, &["survivor"]);
+    assert_eq!(engine.docker(&["inspect", "--format", "{{.State.StartedAt}}", "survivor"]), started);
+
+    let end = wait_for(Duration::from_secs(15), "the missed end is told", || {
+        events(&dockstream, &missed).into_iter().find(|event| event["action"] == "die")
+    });
+    println!("the missed end, told as synthetic: {}", end["synthetic"]);
+    assert_eq!(count(&events(&dockstream, &missed), "die"), 1);
+    let told = events(&dockstream, &survivor);
+    assert_eq!((count(&told, "start"), count(&told, "die")), (1, 0), "it lived on: {told:#?}");
+}
+
+/// Whether any process of the machine has `mark` in its command line.
+fn runs(mark: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").expect("processes").filter_map(Result::ok);
+    let line = |process: std::fs::DirEntry| std::fs::read_to_string(process.path().join("cmdline"));
+    processes.filter_map(|process| line(process).ok()).any(|line| line.contains(mark))
+}
