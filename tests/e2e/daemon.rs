@@ -108,7 +108,7 @@ fn containers_that_outlive_their_daemon_are_followed_on_and_what_was_missed_is_t
     let end = wait_for(Duration::from_secs(15), "the missed end is told", || {
         events(&dockstream, &missed).into_iter().find(|event| event["action"] == "die")
     });
-    println!("the missed end, told as synthetic: {}", end["synthetic"]);
+    assert_eq!(end["synthetic"], true, "nobody was there to tell it: {end}");
     assert_eq!(count(&events(&dockstream, &missed), "die"), 1);
     let told = events(&dockstream, &survivor);
     assert_eq!((count(&told, "start"), count(&told, "die")), (1, 0), "it lived on: {told:#?}");

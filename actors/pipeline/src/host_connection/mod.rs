@@ -109,8 +109,8 @@ impl HostConnectionDeps {
 
     fn down(&self, error: &EngineError, failures: u32) {
         let host = self.engine.host().as_str();
-        // One line at the first failure, then at every power of two.
-        if failures == 0 || failures.is_power_of_two() {
+        // One line at the first failure; a host that stays away is mentioned now and then.
+        if failures == 0 || (failures.is_power_of_two() && failures >= 16) {
             tracing::warn!(host, failures, "{error}; trying again");
         }
         self.metrics.host(host, false);

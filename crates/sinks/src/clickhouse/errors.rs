@@ -47,31 +47,43 @@ pub(super) fn code_of(error: &Error) -> Option<u32> {
     if alone { None } else { digits[..end].parse().ok() }
 }
 
-/// What `error` means, which came `seen` times before for the same range.
-pub(super) fn classify(error: &Error, seen: u32) -> FailureClass {
+/// Which attempt failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Attempt {
+    /// How often the range, whole or in halves, has failed with this error, this time included.
+    pub number: u32,
+    /// Rows in the insert.
+    pub rows: usize,
+}
+
+/// A server short of memory takes an insert of so many rows, or takes nothing at all.
+const SMALL: usize = 1_000;
+
+/// What `error` means.
+pub(super) fn classify(error: &Error, attempt: Attempt) -> FailureClass {
     use FailureClass as F;
     match error {
         Error::Network(_) | Error::TimedOut => F::Retry,
         Error::SchemaMismatch(_) => F::Schema,
         Error::InvalidParams(_) | Error::Unsupported(_) => F::Config,
         Error::BadResponse(text) => match code_of(error) {
-            Some(code) => by_code(code, seen),
+            Some(code) => by_code(code, attempt),
             None => by_status(text),
         },
         _ => F::Retry,
     }
 }
 
-fn by_code(code: u32, seen: u32) -> FailureClass {
+fn by_code(code: u32, attempt: Attempt) -> FailureClass {
     use FailureClass as F;
     match code {
         // Too many queries, memory, parts, keeper or disk in trouble.
-        241 if seen >= 3 => F::Split,
+        241 if attempt.number > 3 && attempt.rows > SMALL => F::Split,
         164 | 201 | 241 | 242 | 243 | 252 | 286 | 290 | 700 | 745 => F::RetrySlow,
         // No such column, table, database; a column too few or too many.
         16 | 20 | 47 | 60 | 81 | 122 => F::Schema,
         // Cannot parse. A body cut short looks the same, so the first time it is sent again.
-        27 | 33 if seen == 0 => F::Retry,
+        27 | 33 if attempt.number <= 1 => F::Retry,
         6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 190 | 321 | 349 | 691 => F::Poison,
         // Syntax, settings, rights, passwords.
         36 | 62 | 115 | 192 | 193 | 194 | 291 | 497 | 516 => F::Config,
@@ -138,33 +150,42 @@ mod tests {
 
     #[test]
     fn codes_are_classed_by_what_can_be_done_about_them() {
-        let class = |code: u32, seen| classify(&bad(&format!("Code: {code}. DB::Exception: x")), seen);
+        let class = |code: u32, number| {
+            let attempt = Attempt { number, rows: 50_000 };
+            classify(&bad(&format!("Code: {code}. DB::Exception: x")), attempt)
+        };
         for code in [3, 107, 159, 202, 203, 209, 210, 236, 279, 285, 319, 394, 410, 425, 439, 473, 735, 999, 1002] {
-            assert_eq!(class(code, 0), FailureClass::Retry, "{code}");
+            assert_eq!(class(code, 1), FailureClass::Retry, "{code}");
         }
         for code in [164, 201, 241, 242, 243, 252, 286, 290, 700, 745] {
-            assert_eq!(class(code, 0), FailureClass::RetrySlow, "{code}");
+            assert_eq!(class(code, 1), FailureClass::RetrySlow, "{code}");
         }
         for code in [16, 20, 47, 60, 81, 122] {
-            assert_eq!(class(code, 0), FailureClass::Schema, "{code}");
+            assert_eq!(class(code, 1), FailureClass::Schema, "{code}");
         }
         for code in [6, 26, 38, 41, 53, 69, 70, 72, 117, 131, 190, 321, 349, 691] {
-            assert_eq!(class(code, 0), FailureClass::Poison, "{code}");
+            assert_eq!(class(code, 1), FailureClass::Poison, "{code}");
         }
         for code in [36, 62, 115, 192, 193, 194, 291, 497, 516] {
-            assert_eq!(class(code, 0), FailureClass::Config, "{code}");
+            assert_eq!(class(code, 1), FailureClass::Config, "{code}");
         }
-        assert_eq!((class(33, 0), class(33, 1)), (FailureClass::Retry, FailureClass::Poison));
-        assert_eq!((class(241, 2), class(241, 3)), (FailureClass::RetrySlow, FailureClass::Split));
+        assert_eq!((class(33, 1), class(33, 2)), (FailureClass::Retry, FailureClass::Poison));
+        assert_eq!((class(241, 3), class(241, 4)), (FailureClass::RetrySlow, FailureClass::Split));
         assert_eq!(class(54_321, 9), FailureClass::Retry, "what is not known may pass");
     }
 
     #[test]
+    fn a_server_short_of_memory_never_costs_a_row() {
+        let error = bad("Code: 241. DB::Exception: Memory limit exceeded");
+        assert_eq!(classify(&error, Attempt { number: 99, rows: SMALL }), FailureClass::RetrySlow);
+    }
+
+    #[test]
     fn answers_of_proxies_are_classed_by_their_status() {
-        assert_eq!(classify(&bad("413 Payload Too Large"), 0), FailureClass::Split);
-        assert_eq!(classify(&bad("429 Too Many Requests"), 0), FailureClass::RetrySlow);
-        assert_eq!(classify(&bad("403 Forbidden"), 0), FailureClass::Config);
-        assert_eq!(classify(&bad("<html>bad gateway</html>"), 0), FailureClass::Retry);
+        assert_eq!(by_status("413 Payload Too Large"), FailureClass::Split);
+        assert_eq!(by_status("429 Too Many Requests"), FailureClass::RetrySlow);
+        assert_eq!(by_status("403 Forbidden"), FailureClass::Config);
+        assert_eq!(by_status("<html>bad gateway</html>"), FailureClass::Retry);
     }
 
     #[test]

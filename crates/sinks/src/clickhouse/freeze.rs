@@ -60,8 +60,6 @@ pub(super) struct Frozen {
     /// What it was made of: ids name content.
     ids: Vec<BatchId>,
     pub inserts: Vec<Insert>,
-    /// Failures so far, by code.
-    pub failures: BTreeMap<u32, u32>,
 }
 
 impl Frozen {
@@ -89,7 +87,7 @@ impl Frozen {
                 }
             }
         }
-        Self { ids: batches.iter().map(|batch| batch.id.clone()).collect(), inserts, failures: BTreeMap::new() }
+        Self { ids: batches.iter().map(|batch| batch.id.clone()).collect(), inserts }
     }
 }
 

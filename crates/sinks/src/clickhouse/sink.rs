@@ -1,5 +1,7 @@
 //! The sink: sends the inserts of a range one after the other, and only those that the server does not have.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use clickhouse::Client;
@@ -9,7 +11,7 @@ use pipeline::ports::{Appetite, Deliver, DeliverError, Range, Receipt};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::errors::{ClickHouseFailure, INSERT_WAS_DEDUPLICATED, classify, code_of, told};
+use super::errors::{Attempt, ClickHouseFailure, INSERT_WAS_DEDUPLICATED, classify, code_of, told};
 use super::freeze::{Frozen, Insert, Part};
 use super::{ClickHouseConfig, schema, table_name};
 
@@ -25,6 +27,8 @@ pub struct ClickHouseSink {
     frozen: Option<Frozen>,
     /// What the server has of the range under delivery.
     landed: Vec<Part>,
+    /// Failures of the range under delivery, whole or in halves, by code.
+    failures: BTreeMap<u32, u32>,
     /// Journal position after the range before: what lies before it never comes again.
     behind: u64,
 }
@@ -33,11 +37,19 @@ impl ClickHouseSink {
     /// A sink for the database that `config` names. Connects at `prepare`.
     pub fn new(config: ClickHouseConfig) -> Self {
         let client = config.client().with_database(&config.database);
-        Self { config, client, settings: Vec::new(), frozen: None, landed: Vec::new(), behind: 0 }
+        Self {
+            config,
+            client,
+            settings: Vec::new(),
+            frozen: None,
+            landed: Vec::new(),
+            failures: BTreeMap::new(),
+            behind: 0,
+        }
     }
 
-    fn failure(&self, error: &Error, seen: u32) -> ClickHouseFailure {
-        ClickHouseFailure::Server { url: self.config.shown_url(), class: classify(error, seen), text: told(error) }
+    fn failure(&self, error: &Error, attempt: Attempt) -> ClickHouseFailure {
+        ClickHouseFailure::Server { url: self.config.shown_url(), class: classify(error, attempt), text: told(error) }
     }
 
     fn tables(&self, what: String) -> ClickHouseFailure {
@@ -113,13 +125,14 @@ impl Deliver for ClickHouseSink {
             Ok(None) => Ok(()),
             Ok(Some(trouble)) if self.config.create_tables => Err(self.tables(trouble).into()),
             Ok(Some(trouble)) => Err(self.tables(format!("{trouble}; set create_tables = true, or make them")).into()),
-            Err(error) => Err(self.failure(&error, 0).into()),
+            Err(error) => Err(self.failure(&error, Attempt::default()).into()),
         }
     }
 
     async fn deliver(&mut self, range: &Range) -> Result<Receipt, DeliverError> {
         if range.first >= self.behind {
             self.landed.clear();
+            self.failures.clear();
         }
         self.behind = range.end;
         let mut frozen = match self.frozen.take() {
@@ -139,9 +152,10 @@ impl Deliver for ClickHouseSink {
                     self.landed.push(insert.part.clone());
                 }
                 Err(error) => {
-                    let seen = frozen.failures.entry(code_of(&error).unwrap_or(0)).or_default();
-                    failed = Some(self.failure(&error, *seen));
+                    let seen = self.failures.entry(code_of(&error).unwrap_or(0)).or_default();
                     *seen += 1;
+                    let attempt = Attempt { number: *seen, rows: insert.rows };
+                    failed = Some(self.failure(&error, attempt));
                     break;
                 }
             }

@@ -224,18 +224,13 @@ async fn a_broker_killed_during_delivery_and_started_again_loses_and_doubles_not
             delivery.await
         };
         failures.extend(killed.err());
-        eprintln!("XX {round} failed {failures:?}");
-        let t = Instant::now();
         tokio::task::block_in_place(|| kafka.restart());
-        eprintln!("XX restart {:?}", t.elapsed());
         let deadline = Instant::now() + Duration::from_secs(90);
         while let Err(error) = sink.deliver(&next).await {
             assert!(Instant::now() < deadline, "{error}");
             assert_eq!(error.class, FailureClass::Retry, "{error}");
-            eprintln!("XX {:?} {error}", t.elapsed());
             failures.push(error);
         }
-        eprintln!("XX done {:?}", t.elapsed());
     }
     assert!(!failures.is_empty(), "the broker was never missed");
     assert_exactly(&consume(kafka.bootstrap(), &topic(&config, Stream::Stats)), 42_000);
