@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bollard::models::ContainerStatsResponse;
 use engine::frame::FrameDecoder;
-use model::{CpuClock, Frame, OsFamily, Timestamp, compute};
+use model::{CpuClock, Frame, OsFamily, compute};
 use pipeline::ports::Decode;
 use serde_json::Value;
 
@@ -39,7 +39,8 @@ fn frame(name: &str, bytes: &[u8]) -> anyhow::Result<Row> {
 
     let [ours_took, typed_took, untyped_took] =
         in_turns(ROUNDS, [&mut || timed(ours), &mut || timed(typed), &mut || timed(untyped)]);
-    let (ours_allocates, typed_allocates, untyped_allocates) = (allocations(ours), allocations(typed), allocations(untyped));
+    let (ours_allocates, typed_allocates, untyped_allocates) =
+        (allocations(ours), allocations(typed), allocations(untyped));
     let micros = |seconds: f64| seconds * 1e6 / f64::from(FRAMES_A_ROUND);
     let (took, ratio) = (micros(ours_took.least()), typed_took.times(&ours_took));
     Ok(Row {
@@ -60,7 +61,7 @@ fn frame(name: &str, bytes: &[u8]) -> anyhow::Result<Row> {
 fn before(bytes: &[u8]) -> anyhow::Result<Frame> {
     let mut frame = FrameDecoder.decode(bytes).map_err(|reason| anyhow::anyhow!("recorded frame: {reason}"))?;
     let earlier = |counter: &mut Option<u64>, by| *counter = counter.map(|count: u64| count.saturating_sub(by));
-    frame.read = frame.read.map(|read| Timestamp::from_nanos(read.nanos_since(Timestamp::default()) - 1_000_000_000));
+    frame.read = frame.read.map(|read| read - Duration::from_secs(1));
     earlier(&mut frame.cpu.total, 1_000);
     earlier(&mut frame.cpu.system, 2_000_000_000);
     Ok(frame)

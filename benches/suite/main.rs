@@ -55,8 +55,13 @@ enum Extent {
 
 type Bench = fn(Extent) -> anyhow::Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 5] =
-    [("decode", decode::run), ("memory", memory::run), ("source", source::run), ("fleet", fleet::run), ("idle", idle::run)];
+const BENCHES: [(&str, Bench); 5] = [
+    ("decode", decode::run),
+    ("memory", memory::run),
+    ("source", source::run),
+    ("fleet", fleet::run),
+    ("idle", idle::run),
+];
 
 fn main() -> ExitCode {
     let options = Options::parse();

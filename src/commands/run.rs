@@ -102,14 +102,19 @@ async fn watch(config: &Config, started: Started) -> Exit {
     };
     tracing::info!(signal, grace = %humantime::format_duration(config.shutdown.grace), "draining");
     println!("draining (at most {}); a second signal ends at once", humantime::format_duration(config.shutdown.grace));
+    let journal = topology.journal();
     let mut drain = std::pin::pin!(topology.drain(config.shutdown.grace));
-    tokio::select! {
+    let exit = tokio::select! {
         report = &mut drain => ended(&report),
         signal = signals.next() => {
-            tracing::warn!(signal, "ended at once; what was not delivered is lost");
+            tracing::warn!(signal, "ended at once");
             Exit::DrainIncomplete
         }
+    };
+    for books in journal.books().iter().filter(|books| books.pending > 0) {
+        tracing::error!(sink = books.sink, records = books.pending, "not delivered, and lost");
     }
+    exit
 }
 
 fn ended(report: &DrainReport) -> Exit {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,14 +25,25 @@ pub struct Launch {
     folder: Arc<TempDir>,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    disk: Option<Disk>,
 }
+
+/// A small disk of its own under the data folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    Empty,
+    Full,
+}
+
+/// Its size, in KiB: enough for a fresh database.
+const DISK_KIB: u64 = 2048;
 
 impl Launch {
     /// With this text as its `pipeline.toml`.
     pub fn new(config: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         fs::write(folder.path().join("pipeline.toml"), config).expect("the configuration is written");
-        Self { folder, arguments: Vec::new(), variables: Vec::new() }
+        Self { folder, arguments: Vec::new(), variables: Vec::new(), disk: None }
     }
 
     /// One that watches the engine at `socket` under the name `real`, with more configuration below.
@@ -48,6 +60,12 @@ impl Launch {
     /// Sets an environment variable.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Keeps its data on a small disk, which nobody else sees.
+    pub fn on_disk(mut self, disk: Disk) -> Self {
+        self.disk = Some(disk);
         self
     }
 
@@ -74,8 +92,15 @@ impl Launch {
     pub fn spawn(self) -> Dockstream {
         // The kernel kills it with the thread of the test, however that ends.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_dockstream")]);
-        command.args(&self.arguments).current_dir(self.folder.path());
+        command.args(["--pdeathsig", "KILL", "--"]);
+        if let Some(disk) = self.disk {
+            // A mount namespace of its own needs root; a user namespace gives that to anybody.
+            let namespaces: &[&str] = if is_root() { &["--mount"] } else { &["--mount", "--user", "--map-root-user"] };
+            let fill = if disk == Disk::Full { "cat /dev/zero > data/ballast 2> /dev/null; " } else { "" };
+            let mount = format!("mkdir data; mount -t tmpfs -o size={DISK_KIB}k disk data; {fill}exec \"$@\"");
+            command.arg("unshare").args(namespaces).args(["sh", "-c", &mount, "sh"]);
+        }
+        command.arg(env!("CARGO_BIN_EXE_dockstream")).args(&self.arguments).current_dir(self.folder.path());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DOCKSTREAM_") || name == "DOCKER_HOST") {
             command.env_remove(name);
         }
@@ -126,6 +151,12 @@ impl Dockstream {
     /// Its database.
     pub fn database(&self) -> PathBuf {
         database(self.folder.path())
+    }
+
+    /// Its data folder as it sees it itself, whatever is mounted there.
+    pub fn data(&self) -> PathBuf {
+        let inside = self.folder.path().join("data");
+        Path::new(&format!("/proc/{}/root", self.process.id())).join(inside.strip_prefix("/").expect("it is absolute"))
     }
 
     /// Status and body of an answer.
@@ -228,6 +259,10 @@ impl Drop for Dockstream {
             eprintln!("dockstream said:\n{}\n{}", self.out.all().join("\n"), self.err.all().join("\n"));
         }
     }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 /// The child of a tree node with this name.

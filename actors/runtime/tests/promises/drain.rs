@@ -8,7 +8,7 @@ use actor_runtime::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{GRACE, at_most, group, group_of, millis, node, seconds, settle, start};
+use super::{GRACE, MINUTE, at_most, group, group_of, millis, node, seconds, settle, start};
 
 fn drained(cast: &Cast) -> Vec<String> {
     cast.all().into_iter().filter(|done| done.ends_with("drained")).collect()
@@ -275,16 +275,20 @@ fn a_group_that_gives_up_while_it_drains_is_not_built_anew() {
         let cast = Cast::default();
         let mine = cast.clone();
         let root = start(group_of(at_most(3), Backoff::NONE, move || {
-            vec![mine.actor("sink"), ChildSpec::group(group(&mine, "inner", Strategy::OneForOne, &["a"]))]
+            let cast = mine.clone();
+            let inner = GroupSpec::new("inner", Strategy::OneForOne, at_most(0), Backoff::NONE, move |_| {
+                vec![cast.actor("slow"), cast.actor("fails")]
+            });
+            vec![mine.actor("sink"), ChildSpec::group(inner.drain_before_escalation(MINUTE))]
         }))
         .await;
-        for _ in 0..4 {
-            cast.outlet("a").try_send(Deed::Panic).unwrap();
-        }
+        cast.send("slow", Deed::Slow(1, seconds(2))).await;
+        cast.send("fails", Deed::Panic).await;
+        sleep(seconds(1)).await;
         let report = root.drain(GRACE).await;
         assert_eq!(report.exit.kind(), ExitKind::Killed);
-        assert_eq!(cast.count("a", "dropped"), 1);
-        assert_eq!(drained(&cast), ["sink drained"]);
+        assert_eq!(cast.count("fails", "started"), 1);
+        assert_eq!(drained(&cast), ["slow drained", "sink drained"]);
     });
 }
 

@@ -9,10 +9,10 @@ use tokio::time::sleep;
 
 use super::{at_most, find, group, group_of, node, restarts, seconds, settle, start};
 
-/// A group with an owner, who hears of exits, and a quarantine of five minutes after three failures a minute.
+/// A group with an owner, who hears of exits, and a quarantine of half a minute after three failures a minute.
 async fn open_group(cast: &Cast) -> (Root, GroupHandle) {
     let mut owner = Some(cast.actor_with_room("owner", 1));
-    let quarantine = Quarantine { intensity: at_most(3), lasting: seconds(300) };
+    let quarantine = Quarantine { intensity: at_most(3), lasting: seconds(30) };
     let spec = group_of(at_most(0), Backoff::NONE, move || owner.take().into_iter().collect())
         .quarantine(quarantine)
         .report_exits_to(cast.exits("owner"));
@@ -140,7 +140,7 @@ fn a_child_over_its_budget_is_set_aside_and_tried_again() {
         assert_eq!(node(&root.tree(), "x").state, NodeState::Quarantined);
         assert_eq!(root.tree().quarantines(), 1);
         assert_eq!(restarts(&root.tree(), ["x"]), [3]);
-        sleep(seconds(299)).await;
+        sleep(seconds(29)).await;
         assert_eq!(cast.count("x", "handled 1"), 0);
         sleep(seconds(1)).await;
         assert_eq!(cast.count("x", "handled 1"), 1);

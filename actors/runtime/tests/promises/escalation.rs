@@ -207,3 +207,27 @@ fn a_second_escalation_while_a_group_is_built_anew_is_counted_once() {
         root.kill().await;
     });
 }
+
+#[test]
+fn a_group_that_is_told_to_begin_anew_while_it_gives_up_does_so_at_once() {
+    run(async {
+        let cast = Cast::default();
+        let mine = cast.clone();
+        let root = start(GroupSpec::new("root", Strategy::RestForOne, at_most(9), Backoff::NONE, move |_| {
+            let cast = mine.clone();
+            let inner = GroupSpec::new("inner", Strategy::OneForOne, at_most(0), Backoff::NONE, move |_| {
+                vec![cast.actor("stuck"), cast.actor("fails")]
+            });
+            vec![mine.actor("a"), ChildSpec::group(inner.drain_before_escalation(seconds(3600)))]
+        }))
+        .await;
+        cast.send("stuck", Deed::Hang).await;
+        cast.send("fails", Deed::Panic).await;
+        settle().await;
+        cast.send("a", Deed::Panic).await;
+        sleep(seconds(1)).await;
+        assert_eq!(restarts(&root.tree(), ["a", "inner"]), [1, 1]);
+        assert_eq!(cast.of("stuck"), ["started", "dropped", "started"]);
+        root.kill().await;
+    });
+}

@@ -161,6 +161,20 @@ fn a_panic_in_stopping_restarts_the_actor() {
 }
 
 #[test]
+fn an_exit_stated_before_a_panic_is_forgotten() {
+    run(async {
+        let cast = Cast::default();
+        cast.trap("a", Place::Stopping, 1);
+        let root = start(group(&cast, "root", Strategy::OneForOne, &["a"])).await;
+        cast.send("a", Deed::Finish(Exit::Normal)).await;
+        cast.send("a", Deed::Stop).await;
+        settle().await;
+        assert_eq!(node(&root.tree(), "a").last_exit.unwrap().to_string(), "failure: stopped without a reason");
+        root.kill().await;
+    });
+}
+
+#[test]
 fn a_panic_in_stopped_restarts_the_actor() {
     let (done, exit) = after_trap(Place::Stopped, 1, Deed::Finish(Exit::Normal));
     assert_eq!(done, ["started", "stopped", "restarting", "started", "handled 1", "dropped"]);

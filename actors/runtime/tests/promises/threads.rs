@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use actix_rt::Arbiter;
 use actor_runtime::testkit::{Cast, Deed, assert_all_permits_back, run_on_system, wait_for};
-use actor_runtime::{Backoff, ChildSpec, ExitKind, GroupSpec, Placement, Strategy};
+use actor_runtime::{Backoff, ChildSpec, ExitKind, GroupSpec, NodeState, Placement, RestartPolicy, Strategy};
 
 use super::{GRACE, at_most, group_of, millis, node, restarts, seconds, start};
 
@@ -162,5 +162,48 @@ fn backpressure_reaches_over_threads() {
         assert!(cast.gauge("a").waited() >= millis(150));
         assert_eq!(root.drain(GRACE).await.exit.kind(), ExitKind::Drained);
         end(arbiter);
+    });
+}
+
+#[test]
+fn blocked_threads_do_not_add_up() {
+    run_on_system(async {
+        let arbiters: Vec<Arbiter> = (0..3).map(|_| Arbiter::new()).collect();
+        let places: Vec<Placement> = arbiters.iter().map(on).collect();
+        let names = ["a", "b", "c"];
+        let cast = Cast::default();
+        let mine = cast.clone();
+        let root = start(group_of(at_most(9), Backoff::NONE, move || {
+            names.iter().zip(&places).map(|(name, place)| mine.actor(name).on(place.clone())).collect()
+        }))
+        .await;
+        for name in names {
+            cast.send(name, Deed::Block(seconds(4))).await;
+        }
+        wait_for("the blocks", || names.iter().all(|name| cast.count(name, "blocks") == 1)).await;
+        let since = Instant::now();
+        root.kill().await;
+        assert!(since.elapsed() < millis(2700), "{:?}", since.elapsed());
+        arbiters.into_iter().for_each(end);
+    });
+}
+
+#[test]
+fn a_temporary_actor_may_end_with_its_thread() {
+    run_on_system(async {
+        let arbiter = Arbiter::new();
+        let place = on(&arbiter);
+        let cast = Cast::default();
+        let mine = cast.clone();
+        let root = start(group_of(at_most(0), Backoff::NONE, move || {
+            vec![mine.actor("a").policy(RestartPolicy::Temporary).on(place.clone()), mine.actor("b")]
+        }))
+        .await;
+        wait_for("the start", || cast.count("a", "started") == 1).await;
+        end(arbiter);
+        wait_for("the end", || node(&root.tree(), "a").state == NodeState::Stopped).await;
+        assert_eq!(node(&root.tree(), "a").last_exit.unwrap().kind(), ExitKind::Killed);
+        assert_eq!(node(&root.tree(), "b").state, NodeState::Running);
+        root.kill().await;
     });
 }

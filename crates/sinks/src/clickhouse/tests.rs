@@ -244,6 +244,24 @@ async fn a_range_halved_after_a_part_of_it_was_stored_doubles_nothing() {
 }
 
 #[tokio::test]
+async fn a_body_the_server_cannot_read_is_sent_once_more_before_it_is_refused() {
+    let server = ClickHouse::start();
+    let config = config(&server);
+    let mut sink = ready(&config).await;
+    let whole = samples(0, 10);
+    let Rows::Stats(rows) = &whole.batches[0].rows else { unreachable!() };
+    let half = Range { batches: vec![batch(0, Rows::Stats(rows[..5].into()))], ..whole.clone() };
+    server.fault("code33", 4);
+    for (work, class) in [(&whole, FailureClass::Retry), (&whole, FailureClass::Poison), (&half, FailureClass::Poison)]
+    {
+        assert_eq!(sink.deliver(work).await.unwrap_err().class, class);
+    }
+    // The next range has not failed yet.
+    let next = samples(10, 10);
+    assert_eq!(sink.deliver(&Range { first: 1, end: 2, ..next }).await.unwrap_err().class, FailureClass::Retry);
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_one_clear_line_without_it() {
     let server = ClickHouse::start_with_password("right");
     let with = |password: &str| ClickHouseConfig { password: Some(password.to_owned()), ..config(&server) };

@@ -1,0 +1,205 @@
+//! The commands, and the ways in which a run begins and ends.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use simulator::{SimulatedHost, Simulator};
+use test_support::{Dockerd, Kafka, unique, wait_until};
+
+use crate::binary::{Disk, Finished, Launch, SOON};
+
+fn simulated(containers: usize) -> SimulatedHost {
+    Simulator::host("simulated").containers(containers).start().expect("a simulated host")
+}
+
+/// Where nobody listens.
+fn dead_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").to_string()
+}
+
+fn dead_kafka(grace: &str) -> String {
+    format!(
+        "[sinks.kafka]\nenabled = true\nbrokers = [\"{}\"]\n[collect]\nstats_interval = \"200ms\"\n[shutdown]\ngrace = \"{grace}\"\n",
+        dead_address()
+    )
+}
+
+fn assert_said(finished: &Finished, code: i32, lines: &[&str]) {
+    assert_eq!(finished.code, Some(code), "{finished:?}");
+    for (index, line) in lines.iter().enumerate() {
+        let said = finished.out.get(index).map(String::as_str).unwrap_or_default();
+        assert!(said.starts_with(line), "{line:?} was not said, but {said:?}: {finished:?}");
+    }
+    assert_eq!(finished.out.len(), lines.len(), "{finished:?}");
+}
+
+#[test]
+fn help_and_version_are_told_and_that_is_all() {
+    let finished = Launch::new("nonsense").with(&["--version"]).finish();
+    assert_said(&finished, 0, &[concat!("dockstream ", env!("CARGO_PKG_VERSION"))]);
+    let finished = Launch::new("nonsense").with(&["--help"]).finish();
+    let help = finished.out.join("\n");
+    assert_eq!(finished.code, Some(0));
+    for word in ["check", "demo", "--config", "--data-dir", "--listen", "--docker", "Exit codes"] {
+        assert!(help.contains(word), "{word} is not in {help}");
+    }
+}
+
+#[test]
+fn check_finds_everything_well_and_says_so_in_a_line_each() {
+    let engine = simulated(1);
+    let kafka = Kafka::shared();
+    let more = format!(
+        "[sinks.kafka]\nenabled = true\nbrokers = [\"{}\"]\ntopic_prefix = \"{}.\"\npartitions = 1\n[api]\nlisten = \"127.0.0.1:0\"\n",
+        kafka.bootstrap(),
+        unique("check")
+    );
+    let finished = Launch::watching(engine.socket(), &more).with(&["check"]).finish();
+    let kafka = format!("ok   sink kafka  {}", kafka.bootstrap());
+    let lines = [
+        "ok   config  ./pipeline.toml",
+        "ok   data  ./data",
+        "ok   api  127.0.0.1:0",
+        "ok   host real  docker ",
+        "ok   sink sqlite  ",
+        &kafka,
+    ];
+    assert_said(&finished, 0, &lines);
+}
+
+#[test]
+fn check_tells_each_thing_that_is_wrong_and_goes_on() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address");
+    let more = format!(
+        "[sinks.kafka]\nenabled = true\nbrokers = [\"{}\"]\n[api]\nlisten = \"{address}\"\n",
+        dead_address()
+    );
+    let launch = Launch::watching("/nowhere/docker.sock".as_ref(), &more).with(&["--data-dir", "file/data", "check"]);
+    fs::write(launch.folder().join("file"), "").expect("a file");
+    let finished = launch.finish();
+    let api = format!("fail api  cannot listen on {address}: the address is in use");
+    let lines = [
+        "ok   config  ./pipeline.toml",
+        "fail data  cannot use the data folder file/data: ",
+        &api,
+        "fail host real  no Docker engine at unix:///nowhere/docker.sock: ",
+        "fail sink sqlite  cannot open file/data/dockstream.db: ",
+        "fail sink kafka  ",
+    ];
+    assert_said(&finished, 78, &lines);
+}
+
+#[test]
+fn sigterm_delivers_what_is_held_and_ends_in_order() {
+    let engine = simulated(5);
+    // A batch of that age is not closed by the clock while the test runs.
+    let more = "[collect]\nmode = \"stream\"\nstats_interval = \"1s\"\n[batch]\nage = \"10m\"\ncount = 100000\n";
+    let dockstream = Launch::watching(engine.socket(), more).start();
+    let parsed = || {
+        let pipeline = dockstream.get("/api/pipeline");
+        pipeline["streams"].as_array().expect("streams").iter().find(|books| books["stream"] == "stats").cloned()
+    };
+    wait_until(SOON, "samples in the batcher", || parsed().is_some_and(|books| books["in_batching"].as_u64() >= Some(10)));
+    assert_eq!(parsed().expect("books")["journaled"], 0);
+    let finished = dockstream.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let database = rusqlite::Connection::open(finished.database()).expect("the database opens");
+    let count: i64 = database.query_row("SELECT count(*) FROM container_stats", [], |row| row.get(0)).expect("a count");
+    assert!(count >= 10, "{count} samples are stored");
+    assert!(finished.err.iter().any(|line| line.contains("drained")), "{finished:?}");
+}
+
+#[test]
+fn a_sink_that_cannot_deliver_in_time_is_named_and_the_exit_code_says_so() {
+    let engine = simulated(2);
+    let mut dockstream = Launch::watching(engine.socket(), &dead_kafka("1s")).start();
+    dockstream.wait_for_line("cannot deliver");
+    wait_until(SOON, "records wait for Kafka", || dockstream.sink("kafka")["pending"].as_u64() > Some(0));
+    let since = Instant::now();
+    let finished = dockstream.terminate();
+    assert_eq!(finished.code, Some(75), "{finished:?}");
+    assert!(since.elapsed() < Duration::from_secs(8), "{:?}", since.elapsed());
+    let told: Vec<_> = finished.err.iter().filter(|line| line.contains("drain incomplete")).collect();
+    assert!(told.len() == 1 && told[0].contains("delivery/kafka") && !told[0].contains("sqlite"), "{finished:?}");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    for (first, second) in [("TERM", "TERM"), ("INT", "TERM")] {
+        let engine = simulated(2);
+        let mut dockstream = Launch::watching(engine.socket(), &dead_kafka("10m")).start();
+        wait_until(SOON, "records wait for Kafka", || dockstream.sink("kafka")["pending"].as_u64() > Some(0));
+        dockstream.signal(first);
+        dockstream.wait_for_line("a second signal ends at once");
+        dockstream.signal(second);
+        let finished = dockstream.finished(Duration::from_secs(5));
+        assert_eq!(finished.code, Some(75), "{finished:?}");
+    }
+}
+
+#[test]
+fn the_demo_shows_three_hosts_without_any_docker() {
+    let dockstream = Launch::new("").with(&["demo"]).start();
+    dockstream.ready();
+    let list = || dockstream.get("/api/containers?limit=1000")["data"].as_array().cloned().unwrap_or_default();
+    let hosts = |containers: &[Value]| containers.iter().map(|one| one["host"].to_string()).collect::<BTreeSet<_>>();
+    wait_until(SOON, "containers of three hosts", || list().len() >= 36 && hosts(&list()).len() == 3);
+    let running = list().into_iter().find(|container| container["state"] == "running").expect("one runs");
+    let id = running["container_id"].as_str().expect("an id").to_owned();
+    wait_until(SOON, "a sample with a rate", || {
+        let (status, sample) = dockstream.ask(&format!("/api/containers/{id}/stats"));
+        status == 200 && sample["cpu_usage_percent"].is_number()
+    });
+    assert!(dockstream.folder().join("data/demo/dockstream.db").exists(), "the demo is kept apart");
+    assert_eq!(dockstream.terminate().code, Some(0));
+}
+
+#[test]
+fn an_engine_without_containers_is_told_with_how_to_start_one() {
+    let engine = simulated(0);
+    let mut dockstream = Launch::watching(engine.socket(), "").start();
+    dockstream.wait_for_line("no container is running; start one, for example: docker run");
+    assert_eq!(dockstream.ask("/readyz").0, 200, "nothing to do is no failure");
+}
+
+#[test]
+fn an_engine_that_appears_later_is_found() {
+    let engine = Dockerd::start();
+    engine.run("early", &[], "sleep 1000");
+    engine.stop();
+    let dockstream = Launch::watching(engine.socket(), "[collect]\nstats_interval = \"1s\"\n").start();
+    assert!(dockstream.not_ready().contains("the socket does not exist"));
+    engine.restart();
+    let since = Instant::now();
+    dockstream.ready();
+    println!("ready {:?} after the engine", since.elapsed());
+    engine.docker(&["start", "early"]);
+    wait_until(SOON, "a stored sample", || dockstream.ask("/api/containers/early/stats").0 == 200);
+    assert_eq!(dockstream.terminate().code, Some(0));
+}
+
+#[test]
+fn a_disk_that_fills_up_is_told_and_nothing_is_lost_once_there_is_room() {
+    let engine = simulated(20);
+    let more = "[collect]\nmode = \"stream\"\nstats_interval = \"1s\"\n[batch]\nage = \"200ms\"\n[retry]\nmax = \"1s\"\n";
+    let dockstream = Launch::watching(engine.socket(), more).on_disk(Disk::Empty).start();
+    dockstream.ready();
+    wait_until(SOON, "samples are stored", || dockstream.sink("sqlite")["delivered"].as_u64() > Some(20));
+    let ballast = dockstream.data().join("ballast");
+    // Fills the disk to its last byte; the error is what is wanted.
+    fs::write(&ballast, vec![0; 4 << 20]).expect_err("there is no more room");
+    let why = dockstream.not_ready();
+    assert!(why.contains("sink sqlite") && why.contains("full") && !why.contains('\n'), "{why}");
+    wait_until(SOON, "records wait", || dockstream.sink("sqlite")["pending"].as_u64() > Some(20));
+    fs::remove_file(&ballast).expect("it is removed");
+    dockstream.ready();
+    wait_until(SOON, "nothing waits", || dockstream.sink("sqlite")["pending"].as_u64() < Some(40));
+    let sink = dockstream.sink("sqlite");
+    assert_eq!((&sink["dropped"], &sink["rejected"]), (&Value::from(0), &Value::from(0)), "{sink}");
+    assert_eq!(dockstream.terminate().code, Some(0));
+}
