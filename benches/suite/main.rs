@@ -40,7 +40,7 @@ struct Options {
     #[arg(long, hide = true)]
     bench: bool,
     /// Be one of the suite's own processes.
-    #[arg(long, hide = true, requires = "socket")]
+    #[arg(long, hide = true)]
     role: Option<roles::Role>,
     #[command(flatten)]
     engine: roles::SimulatedEngine,

@@ -38,7 +38,7 @@ pub enum Role {
 #[derive(Clone, Debug, Args)]
 pub struct SimulatedEngine {
     /// Its socket.
-    #[arg(long, hide = true, default_value = "")]
+    #[arg(long, hide = true, default_value = "engine.sock")]
     socket: PathBuf,
     /// Its containers, each with a frame a second.
     #[arg(long, hide = true, default_value_t = 0)]

@@ -132,6 +132,7 @@ fn host(shared: &Shared, parts: &HostParts, policies: &Policies, engine: &Arc<dy
             link: link.clone(),
             router: router.clone(),
             heard: inventory_mailbox.control(),
+            look: inventory_mailbox.control(),
             reconcile: inventory_mailbox.control(),
             suspect: connection_mailbox.control(),
             memory: memory.clone(),

@@ -184,6 +184,7 @@ impl Topology {
 
     /// Drains source to sink within `grace`, then joins every thread.
     pub async fn drain(self, grace: Duration) -> DrainReport {
+        self.books.end();
         let report = self.root.drain(grace).await;
         join(self.arbiters);
         report
@@ -191,18 +192,27 @@ impl Topology {
 
     /// Ends everything now, and joins every thread.
     pub async fn kill(self) -> DrainReport {
+        self.books.end();
         let report = self.root.kill().await;
         join(self.arbiters);
         report
     }
 }
 
+/// A thread that is blocked for good is left to the end of the process.
+const JOIN_WITHIN: Duration = Duration::from_secs(2);
+
 fn join(arbiters: Vec<Arbiter>) {
-    for arbiter in arbiters {
-        arbiter.stop();
-        if arbiter.join().is_err() {
-            tracing::error!("a thread of the pipeline panicked outside of its actors");
-        }
+    arbiters.iter().for_each(|arbiter| drop(arbiter.stop()));
+    let (joined, all_joined) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let panicked = arbiters.into_iter().map(Arbiter::join).filter(Result::is_err).count();
+        joined.send(panicked).ok();
+    });
+    match all_joined.recv_timeout(JOIN_WITHIN) {
+        Ok(0) => {}
+        Ok(panicked) => tracing::error!(panicked, "threads of the pipeline panicked outside of its actors"),
+        Err(_) => tracing::error!("a thread of the pipeline is blocked and does not end"),
     }
 }
 

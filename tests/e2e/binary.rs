@@ -46,6 +46,11 @@ impl Launch {
         Self { folder, arguments: Vec::new(), variables: Vec::new(), disk: None }
     }
 
+    /// Another one in the folder of one that ended, with the same configuration.
+    pub fn again(finished: &Finished) -> Self {
+        Self { folder: finished.folder.clone(), arguments: Vec::new(), variables: Vec::new(), disk: None }
+    }
+
     /// One that watches the engine at `socket` under the name `real`, with more configuration below.
     pub fn watching(socket: &Path, more: &str) -> Self {
         Self::new(&format!("[[hosts]]\nname = \"real\"\nurl = \"unix://{}\"\n{more}", socket.display()))
@@ -234,6 +239,12 @@ impl Dockstream {
     /// Asks it to end, and waits until it has.
     pub fn terminate(self) -> Finished {
         self.signal("TERM");
+        self.finished(SOON)
+    }
+
+    /// Kills it.
+    pub fn kill9(self) -> Finished {
+        self.signal("KILL");
         self.finished(SOON)
     }
 

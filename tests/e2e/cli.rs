@@ -75,10 +75,8 @@ fn check_finds_everything_well_and_says_so_in_a_line_each() {
 fn check_tells_each_thing_that_is_wrong_and_goes_on() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address");
-    let more = format!(
-        "[sinks.kafka]\nenabled = true\nbrokers = [\"{}\"]\n[api]\nlisten = \"{address}\"\n",
-        dead_address()
-    );
+    let more =
+        format!("[sinks.kafka]\nenabled = true\nbrokers = [\"{}\"]\n[api]\nlisten = \"{address}\"\n", dead_address());
     let launch = Launch::watching("/nowhere/docker.sock".as_ref(), &more).with(&["--data-dir", "file/data", "check"]);
     fs::write(launch.folder().join("file"), "").expect("a file");
     let finished = launch.finish();
@@ -104,7 +102,9 @@ fn sigterm_delivers_what_is_held_and_ends_in_order() {
         let pipeline = dockstream.get("/api/pipeline");
         pipeline["streams"].as_array().expect("streams").iter().find(|books| books["stream"] == "stats").cloned()
     };
-    wait_until(SOON, "samples in the batcher", || parsed().is_some_and(|books| books["in_batching"].as_u64() >= Some(10)));
+    wait_until(SOON, "samples in the batcher", || {
+        parsed().is_some_and(|books| books["in_batching"].as_u64() >= Some(10))
+    });
     assert_eq!(parsed().expect("books")["journaled"], 0);
     let finished = dockstream.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
@@ -186,7 +186,8 @@ fn an_engine_that_appears_later_is_found() {
 #[test]
 fn a_disk_that_fills_up_is_told_and_nothing_is_lost_once_there_is_room() {
     let engine = simulated(20);
-    let more = "[collect]\nmode = \"stream\"\nstats_interval = \"1s\"\n[batch]\nage = \"200ms\"\n[retry]\nmax = \"1s\"\n";
+    let more =
+        "[collect]\nmode = \"stream\"\nstats_interval = \"1s\"\n[batch]\nage = \"200ms\"\n[retry]\nmax = \"1s\"\n";
     let dockstream = Launch::watching(engine.socket(), more).on_disk(Disk::Empty).start();
     dockstream.ready();
     wait_until(SOON, "samples are stored", || dockstream.sink("sqlite")["delivered"].as_u64() > Some(20));

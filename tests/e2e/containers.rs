@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use model::Timestamp;
 use serde_json::Value;
-use test_support::{Dockerd, wait_until};
+use test_support::{Dockerd, wait_for, wait_until};
 
 use crate::binary::{Dockstream, Launch};
+use crate::stores::{self, Samples, by_identity, stats_columns};
 
 /// From the end of a docker command to the right set of streams.
 const PROMISED: Duration = Duration::from_secs(2);
@@ -41,16 +43,10 @@ pub fn settled(dockstream: &Dockstream, engine: &Dockerd, within: Duration, afte
 /// The newest sample of a container, once there is one that `is_it`.
 fn sample(dockstream: &Dockstream, container: &str, is_it: impl Fn(&Value) -> bool) -> Value {
     let path = format!("/api/containers/{container}/stats");
-    let mut last = (0, Value::Null);
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while Instant::now() < deadline {
-        last = dockstream.ask(&path);
-        if last.0 == 200 && is_it(&last.1) {
-            return last.1;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("the sample wanted of {container} does not come; the last answer: {last:?}");
+    wait_for(Duration::from_secs(15), &format!("the sample wanted of {container}"), || {
+        let (status, sample) = dockstream.ask(&path);
+        (status == 200 && is_it(&sample)).then_some(sample)
+    })
 }
 
 #[test]
@@ -82,8 +78,7 @@ fn the_set_of_streams_follows_every_turn_in_the_life_of_a_container() {
     settled("restart");
     let run = engine.docker(&["inspect", "--format", "{{.State.StartedAt}}", "one"]);
     let after = sample(&dockstream, "one", |sample| sample["run"] != before["run"]);
-    let start = |text: &str| text.parse::<model::Timestamp>().expect("a time");
-    assert_eq!(start(after["run"].as_str().expect("a run")), start(&run), "a restart is a new run of the same container");
+    assert!(is_of(&after, &run), "a restart is a new run of the same container: {after}");
     assert_eq!(after["container_id"], before["container_id"]);
     assert!(after["timestamp"].as_str() > before["timestamp"].as_str());
 
@@ -111,26 +106,92 @@ fn a_container_killed_for_its_memory_is_left_and_its_end_is_told() {
         container["state"] == "exited" && container["exit_code"] == 137 && container["oom_killed"] == true
     });
     let events = dockstream.get(&format!("/api/events?container={id}&limit=1000"));
-    let actions: Vec<_> = events["data"].as_array().expect("a list").iter().map(|event| event["action"].as_str()).collect();
+    let actions: Vec<_> =
+        events["data"].as_array().expect("a list").iter().map(|event| event["action"].as_str()).collect();
     assert!(actions.contains(&Some("oom")), "{actions:?}");
     assert_eq!(actions.iter().filter(|action| **action == Some("die")).count(), 1, "{actions:?}");
 }
 
 #[test]
 fn many_short_lives_in_a_row_leave_neither_a_stream_too_many_nor_one_too_few() {
+    for mode in ["poll", "stream"] {
+        let engine = Dockerd::start();
+        let dockstream = watch(&engine, &format!("mode = \"{mode}\"\n"));
+        let id = engine.run("stays", &[], "while :; do :; done");
+        for round in 0..5 {
+            let run = engine.docker(&["inspect", "--format", "{{.State.StartedAt}}", "stays"]);
+            sample(&dockstream, "stays", |sample| is_of(sample, &run) && !sample["cpu_usage_percent"].is_null());
+            engine.docker(&["run", "--rm", "--name", &format!("brief-{round}"), Dockerd::IMAGE, "true"]);
+            engine.docker(&["restart", "--time", "0", "stays"]);
+        }
+        settled(&dockstream, &engine, PROMISED, "ten short lives");
+        assert_eq!(dockstream.streams(), BTreeSet::from([id[..12].to_owned()]));
+        let pipeline = dockstream.get("/api/pipeline");
+        let losses = dockstream.get("/api/losses");
+        assert_eq!(losses["data"], serde_json::json!([]), "{losses}");
+        assert_eq!(restarts(&pipeline["tree"]), 0, "nothing failed: {pipeline}");
+        let finished = dockstream.terminate();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_runs(&by_identity(stores::sqlite(&finished.database(), "container_stats", &stats_columns())), &id);
+    }
+}
+
+/// Whether a sample is of the run that began at `start`.
+fn is_of(sample: &Value, start: &str) -> bool {
+    let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+    sample["run"].as_str().is_some_and(|run| time(run) == time(start))
+}
+
+/// Counters begin anew with each of the runs: the first sample knows no growth, and no CPU use is beyond the machine.
+fn assert_runs(rows: &Samples, id: &str) {
+    let mut runs = BTreeSet::new();
+    for row in rows.iter().filter(|((container, _), _)| container == id).map(|(_, row)| row) {
+        let number = |column: &str| row[column].as_ref().map(|text| text.parse::<f64>().expect("a number"));
+        if runs.insert(row["run"].clone()) {
+            assert_eq!(
+                (number("interval_ns"), number("cpu_usage_percent")),
+                (None, None),
+                "first of its run: {row:#?}"
+            );
+        }
+        let most = number("online_cpus").expect("it ran") * 100.0;
+        // The two clocks of a sample are not read at the same moment.
+        assert!(number("cpu_usage_percent").is_none_or(|percent| (0.0..=most * 1.1).contains(&percent)), "{row:#?}");
+        assert!(number("cpu_usage_ns").is_some_and(|used| used > 0.0), "a placeholder is no sample: {row:#?}");
+    }
+    assert!(runs.len() >= 5, "{runs:?}");
+}
+
+#[test]
+fn a_health_check_is_told_with_its_result_and_without_its_command_line() {
     let engine = Dockerd::start();
     let dockstream = watch(&engine, "");
-    engine.run("stays", &[], "sleep 1000");
-    for round in 0..5 {
-        engine.docker(&["run", "--rm", "--name", &format!("brief-{round}"), Dockerd::IMAGE, "true"]);
-        engine.docker(&["restart", "--time", "0", "stays"]);
-    }
-    settled(&dockstream, &engine, PROMISED, "ten short lives");
-    assert_eq!(dockstream.streams().len(), 1);
-    let pipeline = dockstream.get("/api/pipeline");
-    let losses = dockstream.get("/api/losses");
-    assert_eq!(losses["data"], serde_json::json!([]), "{losses}");
-    assert_eq!(restarts(&pipeline["tree"]), 0, "nothing failed: {pipeline}");
+    let check = [
+        "--health-cmd",
+        "test ! -e /tmp/ill || exit 1 # pass=hidden",
+        "--health-interval",
+        "1s",
+        "--health-retries",
+        "1",
+    ];
+    let id = engine.run("patient", &check, "sleep 1000");
+    let health = |status: &str| {
+        wait_until(Duration::from_secs(15), &format!("the container is {status}"), || {
+            dockstream.ask(&format!("/api/containers/{id}")).1["health"]["status"] == status
+        });
+    };
+    health("healthy");
+    engine.docker(&["exec", "patient", "touch", "/tmp/ill"]);
+    health("unhealthy");
+    let events = wait_for(Duration::from_secs(15), "both results in the events", || {
+        let events = dockstream.get(&format!("/api/events?container={id}&limit=1000"))["data"].clone();
+        let told = |event: &Value| event["action"] == "health_status";
+        let results = events.as_array()?.iter().filter(|event| told(event)).map(|event| event["argument"].clone());
+        (results.collect::<Vec<_>>() == ["unhealthy", "healthy"]).then_some(events)
+    });
+    let exec = |event: &Value| event["action"].as_str().is_some_and(|action| action.starts_with("exec_"));
+    let execs = events.as_array().into_iter().flatten().filter(|event| exec(event)).count();
+    assert!(execs >= 6 && !events.to_string().contains("hidden"), "{events:#}");
 }
 
 /// Restarts anywhere in a tree.

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use simulator::{SimulatedHost, Simulator};
 use test_support::{Dockerd, Restart, unique, wait_for, wait_until};
 
-use crate::binary::Dockstream;
+use crate::binary::{Dockstream, Launch, SOON};
 use crate::containers::{listed, settled, watch};
 
 const DISCOVERY: &str = "discovery_interval = \"5s\"\n";
@@ -112,6 +113,65 @@ fn containers_that_outlive_their_daemon_are_followed_on_and_what_was_missed_is_t
     assert_eq!(count(&events(&dockstream, &missed), "die"), 1);
     let told = events(&dockstream, &survivor);
     assert_eq!((count(&told, "start"), count(&told, "die")), (1, 0), "it lived on: {told:#?}");
+}
+
+#[test]
+fn a_daemon_that_hangs_freezes_neither_the_api_nor_the_end() {
+    let engine = Dockerd::start();
+    let more = "timeout = \"1s\"\n[collect]\nstats_interval = \"1s\"\n";
+    let dockstream = Launch::watching(engine.socket(), more).start();
+    engine.run("one", &[], "sleep 1000");
+    fresh_samples(&dockstream, &["one"]);
+    engine.pause();
+    let asked = Instant::now();
+    let why = dockstream.not_ready();
+    assert!(why.contains("no answer") && !why.contains('\n'), "{why}");
+    println!("a hanging daemon is told after {:?}", asked.elapsed());
+    for path in ["/api/pipeline", "/api/containers", "/api/containers/one/stats/history", "/metrics", "/healthz"] {
+        let since = Instant::now();
+        assert_eq!(dockstream.ask(path).0, 200, "{path}");
+        assert!(since.elapsed() < Duration::from_secs(2), "{path} took {:?}", since.elapsed());
+    }
+    engine.resume();
+    dockstream.ready();
+    fresh_samples(&dockstream, &["one"]);
+
+    engine.pause();
+    let finished = dockstream.terminate();
+    engine.resume();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+#[test]
+fn a_host_that_is_down_hurts_no_other() {
+    let simulated = |name: &str| Simulator::host(name).containers(3).start().expect("a simulated host");
+    let (one, other) = (simulated("one"), simulated("other"));
+    let host = |host: &SimulatedHost| format!("[[hosts]]\nname = \"{}\"\nurl = \"{}\"\n", host.name(), host.url());
+    let config = format!("{}{}[collect]\nstats_interval = \"200ms\"\n", host(&one), host(&other));
+    let dockstream = Launch::new(&config).start();
+    let samples = |host: &str| {
+        let database = rusqlite::Connection::open(dockstream.database()).expect("the database opens");
+        let sql = "SELECT count(*) FROM container_stats WHERE host = ?";
+        database.query_row(sql, [host], |row| row.get::<_, i64>(0)).expect("a count")
+    };
+    let more_of = |host: &str| {
+        let before = samples(host);
+        wait_until(SOON, &format!("more samples of {host} than {before}"), || samples(host) >= before + 15);
+    };
+    more_of("one");
+    more_of("other");
+    one.control().stop_daemon();
+    let status = |name: &str| {
+        let hosts = dockstream.get("/api/hosts")["data"].clone();
+        let host = hosts.as_array().and_then(|hosts| hosts.iter().find(|host| host["host"] == name).cloned());
+        host.unwrap_or_else(|| panic!("no host {name}: {hosts}"))["status"].clone()
+    };
+    wait_until(SOON, "one host is down", || status("one") == "down");
+    more_of("other");
+    assert_eq!((status("other"), dockstream.ask("/readyz").0), ("up".into(), 200));
+    one.control().start_daemon().expect("it starts");
+    more_of("one");
+    assert_eq!(dockstream.terminate().code, Some(0));
 }
 
 /// Whether any process of the machine has `mark` in its command line.

@@ -49,7 +49,8 @@ pub fn expected(frame: &Value, before: Option<&Value>) -> Vec<(&'static str, Opt
 
 /// `calculateCPUPercentUnix`, over the counters of two frames.
 fn cpu_percent(before: &Value, now: &Value) -> Option<f64> {
-    let delta = |pointer: &str| Some(now.pointer(pointer)?.as_u64()? as f64 - before.pointer(pointer)?.as_u64()? as f64);
+    let delta =
+        |pointer: &str| Some(now.pointer(pointer)?.as_u64()? as f64 - before.pointer(pointer)?.as_u64()? as f64);
     let (used, passed) = (delta("/cpu_usage/total_usage")?, delta("/system_cpu_usage")?);
     let cpus = now["online_cpus"].as_u64()? as f64;
     (passed > 0.0).then(|| if used > 0.0 { (used / passed) * cpus * 100.0 } else { 0.0 })
@@ -91,7 +92,8 @@ pub fn shown(row: &Row) -> [String; 6] {
 
 /// The same columns of a line that `docker stats --format json` wrote.
 pub fn columns(line: &Value) -> [String; 6] {
-    ["CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"].map(|name| line[name].as_str().expect(name).to_owned())
+    ["CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"]
+        .map(|name| line[name].as_str().expect(name).to_owned())
 }
 
 fn binary_size(bytes: f64) -> String {
@@ -116,8 +118,14 @@ fn significant(value: f64, digits: usize) -> String {
     let scientific = format!("{value:.*e}", digits - 1);
     let (mantissa, exponent) = scientific.split_once('e').expect("an exponent");
     let exponent: usize = exponent.parse().expect("not below 1");
-    let trim = |text: &str| if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text.to_owned() };
-    if exponent < digits { trim(&format!("{value:.*}", digits - 1 - exponent)) } else { format!("{}e+{exponent:02}", trim(mantissa)) }
+    let trim = |text: &str| {
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text.to_owned() }
+    };
+    if exponent < digits {
+        trim(&format!("{value:.*}", digits - 1 - exponent))
+    } else {
+        format!("{}e+{exponent:02}", trim(mantissa))
+    }
 }
 
 #[test]

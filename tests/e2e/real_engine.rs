@@ -1,6 +1,6 @@
 //! What the stores hold, against what a real engine says at the same time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use test_support::{ClickHouse, Dockerd, Kafka, unique, wait_until};
 
 use crate::binary::Launch;
 use crate::docker_stats::{columns, expected, shown};
-use crate::stores::{self, Row, event_columns, stats_columns};
+use crate::stores::{self, Row, Samples, assert_same, by_identity, event_columns, stats_columns};
 use crate::{http, workload};
 
 /// Frames of one container, by their time, as the engine sent them to us.
@@ -43,21 +43,10 @@ fn time_of(frame: &Value, key: &str) -> Option<i64> {
     Some(frame[key].as_str()?.parse::<Timestamp>().ok()?.as_nanos())
 }
 
-/// Rows by container and time; fails where two are the same.
-fn by_identity(rows: Vec<Row>) -> BTreeMap<(String, i64), Row> {
-    let count = rows.len();
-    let identity = |row: &Row| {
-        let text = |name: &str| row[name].clone().expect("it is never unknown");
-        (text("container_id"), text("timestamp").parse().expect("a time"))
-    };
-    let rows: BTreeMap<_, _> = rows.into_iter().map(|row| (identity(&row), row)).collect();
-    assert_eq!(rows.len(), count, "a sample is there twice");
-    rows
-}
-
 /// Samples stored so far of a container.
 fn stored(database: &Path, id: &str) -> i64 {
-    let connection = rusqlite::Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("it opens");
+    let connection =
+        rusqlite::Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("it opens");
     let sql = "SELECT count(*) FROM container_stats WHERE container_id = ?";
     connection.query_row(sql, [id], |row| row.get(0)).expect("it counts")
 }
@@ -102,7 +91,8 @@ fn every_store_holds_what_docker_stats_shows_bit_for_bit() {
     let sqlite = by_identity(stores::sqlite(&finished.database(), "container_stats", &columns_of_stats));
     let messages = stores::topic(kafka.bootstrap(), &format!("{prefix}stats"));
     let sent = by_identity(messages.iter().map(|message| message.row(&columns_of_stats)).collect());
-    let inserted = by_identity(stores::clickhouse(clickhouse, &format!("{database}.container_stats"), &columns_of_stats));
+    let inserted =
+        by_identity(stores::clickhouse(clickhouse, &format!("{database}.container_stats"), &columns_of_stats));
     assert_same(&sqlite, &sent, "SQLite and Kafka");
     assert_same(&sqlite, &inserted, "SQLite and ClickHouse");
 
@@ -118,24 +108,16 @@ fn every_store_holds_what_docker_stats_shows_bit_for_bit() {
     compare_events(sqlite, sent, inserted, &events);
 }
 
-fn assert_same(one: &BTreeMap<(String, i64), Row>, other: &BTreeMap<(String, i64), Row>, between: &str) {
-    let keys = |rows: &BTreeMap<(String, i64), Row>| rows.keys().cloned().collect::<BTreeSet<_>>();
-    let differing: Vec<_> = keys(one).symmetric_difference(&keys(other)).cloned().collect();
-    assert!(differing.is_empty(), "{between} differ by {} of {} samples: {differing:?}", differing.len(), one.len());
-    for (key, row) in one {
-        assert_eq!(row, &other[key], "{between}, {key:?}");
-    }
-}
-
 /// Every value is the one that the engine's frame of that moment gives.
-fn compare_with_frames(rows: &BTreeMap<(String, i64), Row>, frames: &BTreeMap<String, Frames>) {
+fn compare_with_frames(rows: &Samples, frames: &BTreeMap<String, Frames>) {
     let (mut compared, mut with_rates) = (0, 0);
     for ((id, time), row) in rows {
         let Some(frame) = frames[id].get(time) else {
             panic!("a sample of {time} without a frame; frames: {:?}", frames[id].keys());
         };
         let interval: Option<i64> = row["interval_ns"].as_ref().map(|interval| interval.parse().expect("a number"));
-        let before = interval.map(|interval| frames[id].get(&(time - interval)).expect("the sample before has a frame"));
+        let before =
+            interval.map(|interval| frames[id].get(&(time - interval)).expect("the sample before has a frame"));
         for (column, value) in expected(frame, before) {
             assert_eq!(row[column], value, "{column} of {id} at {time}, from {frame}");
         }
@@ -147,7 +129,7 @@ fn compare_with_frames(rows: &BTreeMap<(String, i64), Row>, frames: &BTreeMap<St
 }
 
 /// Every line that `docker stats` showed is a sample that is stored, digit for digit.
-fn compare_with_command_line(rows: &BTreeMap<(String, i64), Row>, readings: &[String], containers: &BTreeMap<String, String>) {
+fn compare_with_command_line(rows: &Samples, readings: &[String], containers: &BTreeMap<String, String>) {
     let mut compared = 0;
     for line in readings.iter().flat_map(|reading| reading.lines()) {
         let line: Value = serde_json::from_str(line).expect("a line of JSON");
@@ -161,12 +143,14 @@ fn compare_with_command_line(rows: &BTreeMap<(String, i64), Row>, readings: &[St
 }
 
 /// Work shows where it is done, and a container without a network of its own has unknown counters.
-fn compare_scopes(rows: &BTreeMap<(String, i64), Row>, containers: &BTreeMap<String, String>) {
+fn compare_scopes(rows: &Samples, containers: &BTreeMap<String, String>) {
     let last = |name: &str| {
         let of_container = rows.iter().filter(|((id, _), _)| *id == containers[name]);
         of_container.last().unwrap_or_else(|| panic!("no sample of {name}")).1
     };
-    let text = |name: &str, column: &str| last(name)[column].clone().unwrap_or_else(|| panic!("{column} of {name} is unknown"));
+    let text = |name: &str, column: &str| {
+        last(name)[column].clone().unwrap_or_else(|| panic!("{column} of {name} is unknown"))
+    };
     let number = |name: &str, column: &str| text(name, column).parse::<f64>().expect("a number");
     assert!(number("burner", "cpu_usage_percent") > 5.0 && number("burner", "cpu_throttled_ns") > 0.0);
     assert_eq!((text("burner", "pids_limit"), text("hoarder", "memory_limit_bytes")), ("50".into(), "67108864".into()));
@@ -175,7 +159,10 @@ fn compare_scopes(rows: &BTreeMap<(String, i64), Row>, containers: &BTreeMap<Str
     assert!(most.is_some_and(|most| most > 20 << 20), "{most:?}");
     assert!(number("writer", "block_write_bytes") >= f64::from(1 << 20));
     assert!(number("talker", "network_tx_bytes") > 3_000.0 && number("listener", "network_rx_bytes") > 3_000.0);
-    assert_eq!((text("listener", "compose_project"), text("listener", "compose_service")), ("talk".into(), "ear".into()));
+    assert_eq!(
+        (text("listener", "compose_project"), text("listener", "compose_service")),
+        ("talk".into(), "ear".into())
+    );
     assert_eq!(text("talker", "network_scope"), "own");
     assert_eq!(text("guest", "network_scope"), format!("shared:{}", containers["talker"]));
     for (name, scope) in [("hosted", "host"), ("hermit", "none")] {

@@ -18,10 +18,7 @@ fn refusal(finished: &Finished, code: i32) -> &str {
 #[test]
 fn a_wrong_configuration_is_told_with_its_line_and_what_was_meant() {
     let wrong = [
-        (
-            "[batch]\nconut = 5\n",
-            "unknown key `batch.conut` (pipeline.toml:2): did you mean `count`?",
-        ),
+        ("[batch]\nconut = 5\n", "unknown key `batch.conut` (pipeline.toml:2): did you mean `count`?"),
         (
             "[collect]\nstats_interval = 5\n",
             "`collect.stats_interval` (pipeline.toml:2): expected a duration, such as \"5s\", found 5",
@@ -67,7 +64,9 @@ fn an_address_in_use_is_refused() {
     let finished = Launch::new("").with(&["--listen", &address]).finish();
     assert_eq!(
         refusal(&finished, 78),
-        format!("`api.listen`: cannot listen on {address}: the address is in use; stop what uses it, or listen on another port")
+        format!(
+            "`api.listen`: cannot listen on {address}: the address is in use; stop what uses it, or listen on another port"
+        )
     );
 }
 

@@ -29,7 +29,8 @@ pub enum Kind {
 
 /// The public columns of a stats record.
 pub fn stats_columns() -> Vec<(&'static str, Kind)> {
-    let identity = ["host", "container_id", "container_name", "image", "compose_project", "compose_service", "network_scope"];
+    let identity =
+        ["host", "container_id", "container_name", "image", "compose_project", "compose_service", "network_scope"];
     let values = Sample::FIELDS.iter().zip(Sample::KINDS).map(|(name, kind)| match kind {
         SampleKind::Float64 => (*name, Kind::Float),
         SampleKind::UInt32 | SampleKind::UInt64 => (*name, Kind::Whole),
@@ -41,8 +42,18 @@ pub fn stats_columns() -> Vec<(&'static str, Kind)> {
 /// The public columns of an event.
 pub fn event_columns() -> Vec<(&'static str, Kind)> {
     let texts = [
-        "host", "type", "action", "argument", "actor_id", "actor_name", "container_id", "container_name", "image",
-        "compose_project", "compose_service", "signal",
+        "host",
+        "type",
+        "action",
+        "argument",
+        "actor_id",
+        "actor_name",
+        "container_id",
+        "container_name",
+        "image",
+        "compose_project",
+        "compose_service",
+        "signal",
     ];
     let others = [
         ("timestamp", Kind::Time),
@@ -54,10 +65,36 @@ pub fn event_columns() -> Vec<(&'static str, Kind)> {
     texts.map(|name| (name, Kind::Text)).into_iter().chain(others).collect()
 }
 
+/// Samples by container and time.
+pub type Samples = BTreeMap<(String, i64), Row>;
+
+/// Fails where two rows are the same sample.
+pub fn by_identity(rows: Vec<Row>) -> Samples {
+    let count = rows.len();
+    let identity = |row: &Row| {
+        let text = |name: &str| row[name].clone().expect("it is never unknown");
+        (text("container_id"), text("timestamp").parse().expect("a time"))
+    };
+    let rows: Samples = rows.into_iter().map(|row| (identity(&row), row)).collect();
+    assert_eq!(rows.len(), count, "a sample is there twice");
+    rows
+}
+
+/// Fails where one store has a sample, or a value, that the other has not.
+pub fn assert_same(one: &Samples, other: &Samples, between: &str) {
+    let keys = |rows: &Samples| rows.keys().cloned().collect::<BTreeSet<_>>();
+    let differing: Vec<_> = keys(one).symmetric_difference(&keys(other)).cloned().collect();
+    assert!(differing.is_empty(), "{between} differ by {} of {} samples: {differing:?}", differing.len(), one.len());
+    for (key, row) in one {
+        assert_eq!(row, &other[key], "{between}, {key:?}");
+    }
+}
+
 /// A table of dockstream's own database.
 pub fn sqlite(database: &Path, table: &str, columns: &[(&'static str, Kind)]) -> Vec<Row> {
     let connection = rusqlite::Connection::open(database).expect("the database opens");
-    let mut statement = connection.prepare(&format!("SELECT {} FROM {table}", names(columns))).expect("the table is there");
+    let mut statement =
+        connection.prepare(&format!("SELECT {} FROM {table}", names(columns))).expect("the table is there");
     let rows = statement.query_map([], |row| {
         let text = |(position, (name, kind)): (usize, &(&'static str, Kind))| {
             let text = match row.get(position)? {
@@ -178,7 +215,8 @@ fn plain(kind: Kind, text: String) -> String {
         }
         Kind::Flag => (text == "1" || text == "true").to_string(),
         Kind::Map => {
-            let map: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            let map: BTreeMap<String, String> =
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
             format!("{map:?}")
         }
         Kind::Text | Kind::Time | Kind::Whole => text,

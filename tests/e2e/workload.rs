@@ -22,7 +22,11 @@ pub fn start(engine: &Dockerd) -> BTreeMap<String, String> {
     let limit = disk_under(engine.folder()).map(|disk| format!("--device-write-bps={disk}:1gb"));
     let options: Vec<&str> = ["--volume", "/disk"].into_iter().chain(limit.as_deref()).collect();
     run("writer", &options, write);
-    run("listener", &["--label", "com.docker.compose.project=talk", "--label", "com.docker.compose.service=ear"], "sleep 1000");
+    run(
+        "listener",
+        &["--label", "com.docker.compose.project=talk", "--label", "com.docker.compose.service=ear"],
+        "sleep 1000",
+    );
     let address = engine.docker(&["inspect", "--format", "{{.NetworkSettings.IPAddress}}", "listener"]);
     run("talker", &[], &format!("while :; do ping -c 1 -s 1000 {address}; sleep 0.1; done"));
     run("guest", &["--network", "container:talker"], "sleep 1000");

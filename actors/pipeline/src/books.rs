@@ -4,7 +4,7 @@
 //! `parsed = journaled + dropped after parsing + being batched`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use model::{LossReason, Stream};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use serde::Serialize;
 #[derive(Debug, Default)]
 pub struct Books {
     streams: [StreamLedger; Stream::ALL.len()],
+    is_ending: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +63,11 @@ impl Books {
         StreamBooks { stream, received, parsed, journaled, dropped_before_parsing, dropped_after_parsing }
     }
 
+    /// From now on, what is dropped without a word is lost to the end of the process.
+    pub fn end(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
     fn ledger(&self, stream: Stream) -> &StreamLedger {
         &self.streams[stream as usize]
     }
@@ -106,7 +112,8 @@ fn sum(counts: &[(LossReason, u64)]) -> i128 {
 }
 
 /// Who holds this answers for `count` items. Dropping it counts them as lost: to a panic while
-/// unwinding, else to the end of the process. So nothing can be forgotten.
+/// unwinding, to the end of the process once [`Books::end`] was called, else to the restart of the stage
+/// that held them. So nothing can be forgotten.
 #[derive(Debug)]
 pub struct Custody {
     books: Arc<Books>,
@@ -175,7 +182,16 @@ impl Custody {
 
 impl Drop for Custody {
     fn drop(&mut self) {
-        let reason = if std::thread::panicking() { LossReason::Panic } else { LossReason::Shutdown };
+        if self.count == 0 {
+            return;
+        }
+        let reason = if std::thread::panicking() {
+            LossReason::Panic
+        } else if self.books.is_ending.load(Ordering::Relaxed) {
+            LossReason::Shutdown
+        } else {
+            LossReason::Restart
+        };
         self.settle_as_lost(reason);
     }
 }
@@ -211,10 +227,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_simply_dropped_is_lost_to_the_shutdown() {
+    fn what_is_simply_dropped_is_lost_to_a_restart_and_at_the_end_to_the_shutdown() {
         let books = Books::new();
         drop(books.receive(Stream::Stats));
-        assert_eq!(books.of(Stream::Stats).dropped_before_parsing, [(LossReason::Shutdown, 1)]);
+        books.end();
+        drop(books.receive(Stream::Stats));
+        let lost = [(LossReason::Restart, 1), (LossReason::Shutdown, 1)];
+        assert_eq!(books.of(Stream::Stats).dropped_before_parsing, lost);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use model::{
 };
 
 use crate::books::Custody;
+use crate::size::Size;
 
 /// What is known of a container whose stats are followed. Shared by all frames of one run.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +49,8 @@ impl Weight for RawFrame {
 /// A frame in a mailbox costs at least this much memory, however short it is.
 const FRAME_FLOOR: u32 = 1024;
 
-/// Something seen that is not a frame. From `EventMonitor`, `Inventory` and `HostConnection` to `Parser`.
+/// Something seen that is not a frame. From `EventMonitor`, `Inventory` and `HostConnection` to `Parser`; weighs
+/// its estimated bytes.
 #[derive(Debug)]
 pub struct Observation {
     /// What was seen.
@@ -78,6 +80,15 @@ pub enum Seen {
 }
 
 impl Seen {
+    /// The object within whose observations order matters.
+    pub fn object(&self) -> &str {
+        match self {
+            Self::Event { event, .. } => &event.actor_id,
+            Self::Container(record) => record.container_id.as_str(),
+            Self::Host(record) => record.host.as_str(),
+        }
+    }
+
     /// The stream it becomes a record of.
     pub fn stream(&self) -> Stream {
         match self {
@@ -88,13 +99,24 @@ impl Seen {
     }
 }
 
-impl Weight for Observation {
-    fn weight(&self) -> u32 {
-        2 * FRAME_FLOOR
+impl Size for Seen {
+    fn size(&self) -> usize {
+        let record = match self {
+            Self::Event { event, .. } => event.size(),
+            Self::Container(record) => record.size(),
+            Self::Host(record) => record.size(),
+        };
+        size_of::<Observation>() + record
     }
 }
 
-/// Records of one stream. From `Parser` to `Batcher`; weighs its rows, at most 64.
+impl Weight for Observation {
+    fn weight(&self) -> u32 {
+        u32::try_from(self.what.size()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Records of one stream. From `Parser` to `Batcher`; weighs its rows, at most 64, or what one large record takes.
 #[derive(Debug)]
 pub struct Chunk {
     /// The records.
@@ -115,12 +137,18 @@ pub enum ChunkRows {
 
 impl Weight for Chunk {
     fn weight(&self) -> u32 {
-        match &self.rows {
-            ChunkRows::Stats(rows) => u32::try_from(rows.len()).unwrap_or(u32::MAX),
-            _ => 1,
-        }
+        let rows = match &self.rows {
+            ChunkRows::Stats(rows) => rows.len(),
+            ChunkRows::Event(row) => row.size() / ROW,
+            ChunkRows::Container(row) => row.size() / ROW,
+            ChunkRows::Host(row) => row.size() / ROW,
+        };
+        u32::try_from(rows).unwrap_or(u32::MAX)
     }
 }
+
+/// What a row of the batcher's room stands for, in bytes: a record with huge labels takes the room of many.
+const ROW: usize = 1024;
 
 /// A closed batch. From `Batcher` to `Journal`; weighs one.
 #[derive(Debug)]

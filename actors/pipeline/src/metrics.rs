@@ -1,6 +1,6 @@
 //! dockstream's own metrics. Every name is here, and nowhere else.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actor_runtime::{NodeView, Tree};
@@ -42,6 +42,8 @@ pub struct Metrics {
     restarts: IntCounterVec,
     quarantines: IntCounterVec,
     http: HistogramVec,
+    /// Held while counters catch up: two at once would raise them twice.
+    refreshing: Mutex<()>,
 }
 
 /// A series of metrics could not be made: two of them share a name.
@@ -130,6 +132,7 @@ impl Metrics {
             restarts: counter("restarts_total", "actors restarted, by how they had ended", &["exit"])?,
             quarantines: counter("quarantines_total", "streams set aside for failing too often", &[])?,
             http: histogram("http_request_duration_seconds", "answered requests", &["route", "status"])?,
+            refreshing: Mutex::default(),
             registry,
             books,
         }))
@@ -207,6 +210,7 @@ impl Metrics {
 
     /// Brings what is counted elsewhere (books, journal, tree) up to date.
     pub fn refresh(&self, journal: &dyn Journal, tree: &Tree, now: model::Timestamp) {
+        let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         for stream in Stream::ALL {
             let books = self.books.of(stream);
             let name = stream.name();

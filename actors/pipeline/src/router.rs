@@ -1,19 +1,20 @@
-//! Which parser gets what: one container's data always goes to the same one, so its order holds.
+//! Which parser gets what: the frames of one series, and the observations of one object, always go to the same
+//! one, so their order holds.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use actor_runtime::{Control, Mailbox, Outlet};
 
 use crate::messages::{Observation, RawFrame};
 use crate::parser::{Forget, Parser};
 
-/// The ways to all parsers.
+/// The ways to all parsers. Cheap to clone: every stream has one.
 #[derive(Clone)]
 pub struct Router {
-    parsers: Vec<Lane>,
+    parsers: Arc<[Lane]>,
 }
 
-#[derive(Clone)]
 struct Lane {
     frames: Outlet<RawFrame>,
     observations: Outlet<Observation>,

@@ -15,6 +15,7 @@ use crate::api::Api;
 use crate::call::Template;
 use crate::problem::{Problem, ProblemKind};
 use crate::request_id::{REQUEST_ID, RequestId};
+use crate::routes::READINESS;
 
 /// Bytes that path and query may have together.
 const MAX_URI: usize = 8 * 1024;
@@ -60,11 +61,12 @@ pub(crate) async fn guard(
             headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         }
         let (status, took) = (answer.status(), arrived.elapsed());
-        match status.is_server_error() {
+        let route = answer.request().extensions().get::<Template>().map_or("unmatched", |template| template.0);
+        // A probe is told "not ready" as often as it asks: that is news only to the probe.
+        match status.is_server_error() && route != READINESS {
             true => tracing::warn!(status = status.as_u16(), ?took, "answered with an error of the server"),
             false => tracing::debug!(status = status.as_u16(), ?took, "answered"),
         }
-        let route = answer.request().extensions().get::<Template>().map_or("unmatched", |template| template.0);
         api.sight.answered(route, status.as_u16(), took);
         Ok(answer)
     };

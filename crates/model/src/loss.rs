@@ -30,6 +30,8 @@ pub enum LossReason {
     Overflow,
     /// The stage that held it panicked.
     Panic,
+    /// The stage that held it was restarted for another reason than its own panic.
+    Restart,
     /// The process ended before it could be handed on.
     Shutdown,
     /// The journal was full, and the sink too far behind.
@@ -40,7 +42,7 @@ pub enum LossReason {
 
 impl LossReason {
     /// All reasons.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NotJson,
         Self::Truncated,
         Self::UnexpectedShape,
@@ -51,6 +53,7 @@ impl LossReason {
         Self::Coalesced,
         Self::Overflow,
         Self::Panic,
+        Self::Restart,
         Self::Shutdown,
         Self::JournalFull,
         Self::Rejected,
@@ -69,6 +72,7 @@ impl LossReason {
             Self::Coalesced => "coalesced",
             Self::Overflow => "overflow",
             Self::Panic => "panic",
+            Self::Restart => "restart",
             Self::Shutdown => "shutdown",
             Self::JournalFull => "journal_full",
             Self::Rejected => "rejected",

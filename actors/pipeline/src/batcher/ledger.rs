@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use model::{
     Batch, BatchId, ContainerRecord, EventRecord, HostRecord, NodeName, Rows, StatsRecord, Stream, Timestamp, Trigger,
 };
+use tokio::time::Instant;
 
 use crate::batcher::policy::BatchPolicy;
 use crate::books::{Books, Custody};
 use crate::messages::{Append, Chunk, ChunkRows};
+use crate::size::Size;
 
 /// Lent to the Batcher by the topology.
 #[derive(Clone, Debug)]
@@ -36,17 +39,10 @@ struct Open<T> {
     rows: Vec<T>,
     bytes: usize,
     opened_at: Timestamp,
+    /// When the first row came, on the clock that does not jump.
+    opened: Instant,
     custody: Custody,
     next_sequence: u64,
-    /// Counts closings: the timer of an earlier batch is recognised by it.
-    turn: u64,
-}
-
-/// A batch was opened: close it by age unless it was closed before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Opened {
-    pub stream: Stream,
-    pub turn: u64,
 }
 
 impl BatchLedger {
@@ -66,12 +62,8 @@ impl BatchLedger {
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
-    pub(super) fn policy(&self) -> BatchPolicy {
-        self.lock().policy
-    }
-
-    /// Takes a chunk in. From here on a panic of the Batcher loses none of it.
-    pub(super) fn push(&self, chunk: Chunk, now: Timestamp) -> Option<Opened> {
+    /// Takes a chunk in, and closes what is full by it. From here on a panic of the Batcher loses none of it.
+    pub(super) fn push(&self, chunk: Chunk, now: Timestamp) {
         let mut inner = self.lock();
         let Chunk { rows, custody } = chunk;
         match rows {
@@ -84,12 +76,19 @@ impl BatchLedger {
         }
     }
 
-    /// Closes the batch of `stream` if it is still the one opened in `turn`.
-    pub(super) fn close_if_open(&self, opened: Opened) {
+    /// Closes the batches that have reached their age; how long the next one has still to wait.
+    pub(super) fn close_aged(&self) -> Option<Duration> {
         let mut inner = self.lock();
-        if inner.open_turn(opened.stream) == Some(opened.turn) {
-            inner.close(opened.stream, Trigger::Age);
+        let age = inner.policy.age();
+        let mut next: Option<Duration> = None;
+        for stream in Stream::ALL {
+            match inner.opened(stream).map(|opened| age.saturating_sub(opened.elapsed())) {
+                None => {}
+                Some(Duration::ZERO) => inner.close(stream, Trigger::Age),
+                Some(left) => next = Some(next.map_or(left, |next| next.min(left))),
+            }
         }
+        next
     }
 
     /// Closes every open batch.
@@ -100,10 +99,10 @@ impl BatchLedger {
         }
     }
 
-    /// The open batches: a restarted Batcher sets their timers anew.
-    pub(super) fn open(&self) -> Vec<Opened> {
+    /// True where a batch is open.
+    pub(super) fn has_open(&self) -> bool {
         let inner = self.lock();
-        Stream::ALL.into_iter().filter_map(|stream| Some(Opened { stream, turn: inner.open_turn(stream)? })).collect()
+        Stream::ALL.into_iter().any(|stream| inner.opened(stream).is_some())
     }
 
     /// The oldest closed batch, taken out.
@@ -133,42 +132,41 @@ impl Inner {
         mut custody: Custody,
         now: Timestamp,
         close: fn(Arc<[T]>) -> Rows,
-    ) -> Option<Opened> {
+    ) {
         let policy = self.policy;
-        let mut rows = rows.into_iter().peekable();
-        let mut opened = None;
-        while rows.peek().is_some() {
+        let mut rows = rows.into_iter();
+        while !rows.as_slice().is_empty() {
             let batch = open(self);
             if batch.rows.is_empty() {
-                batch.opened_at = now;
+                (batch.opened_at, batch.opened) = (now, Instant::now());
                 batch.rows.reserve(policy.count().min(512));
-                opened = Some(Opened { stream: batch.stream, turn: batch.turn });
             }
-            let mut full = None;
-            while full.is_none() {
-                let Some(row) = rows.next() else { break };
+            let (mut taken, mut full) = (0, None);
+            for row in rows.as_slice() {
+                taken += 1;
                 batch.bytes += row.size();
-                batch.rows.push(row);
-                batch.custody.absorb(custody.split_off(1));
-                full = policy.full(batch.rows.len(), batch.bytes);
+                full = policy.full(batch.rows.len() + taken, batch.bytes);
+                if full.is_some() {
+                    break;
+                }
             }
+            batch.rows.extend(rows.by_ref().take(taken));
+            batch.custody.absorb(custody.split_off(taken as u64));
             if let Some(trigger) = full {
                 self.close_one(open, trigger, close);
-                opened = None;
             }
         }
-        opened
     }
 
-    fn open_turn(&self, stream: Stream) -> Option<u64> {
-        let (is_empty, turn) = match stream {
-            Stream::Stats => (self.stats.rows.is_empty(), self.stats.turn),
-            Stream::Events => (self.events.rows.is_empty(), self.events.turn),
-            Stream::Containers => (self.containers.rows.is_empty(), self.containers.turn),
-            Stream::Hosts => (self.hosts.rows.is_empty(), self.hosts.turn),
-            Stream::Losses => return None,
-        };
-        (!is_empty).then_some(turn)
+    /// When the open batch of `stream` got its first row.
+    fn opened(&self, stream: Stream) -> Option<Instant> {
+        match stream {
+            Stream::Stats => self.stats.opened(),
+            Stream::Events => self.events.opened(),
+            Stream::Containers => self.containers.opened(),
+            Stream::Hosts => self.hosts.opened(),
+            Stream::Losses => None,
+        }
     }
 
     fn close(&mut self, stream: Stream, trigger: Trigger) {
@@ -191,7 +189,6 @@ impl Inner {
         let custody = std::mem::replace(&mut batch.custody, Custody::empty(&books, batch.stream));
         let first = batch.next_sequence;
         batch.next_sequence += rows.len() as u64;
-        batch.turn += 1;
         let id = BatchId { node, epoch, stream: batch.stream, first, last: batch.next_sequence - 1 };
         let bytes = std::mem::take(&mut batch.bytes);
         let batch = Batch { id, trigger, bytes, opened_at: batch.opened_at, rows: close(rows.into()) };
@@ -201,40 +198,19 @@ impl Inner {
 
 impl<T> Open<T> {
     fn new(stream: Stream, books: &Arc<Books>) -> Self {
-        let custody = Custody::empty(books, stream);
-        Self { stream, rows: Vec::new(), bytes: 0, opened_at: Timestamp::default(), custody, next_sequence: 0, turn: 0 }
+        Self {
+            stream,
+            rows: Vec::new(),
+            bytes: 0,
+            opened_at: Timestamp::default(),
+            opened: Instant::now(),
+            custody: Custody::empty(books, stream),
+            next_sequence: 0,
+        }
     }
-}
 
-/// Estimated memory of a row, in bytes.
-trait Size {
-    fn size(&self) -> usize;
-}
-
-impl Size for StatsRecord {
-    fn size(&self) -> usize {
-        // The identity is shared by all records of a run.
-        size_of::<Self>()
-    }
-}
-
-impl Size for EventRecord {
-    fn size(&self) -> usize {
-        let texts: usize = self.attributes.iter().map(|(key, value)| key.len() + value.len() + 48).sum();
-        size_of::<Self>() + texts + self.actor_id.len() + 128
-    }
-}
-
-impl Size for ContainerRecord {
-    fn size(&self) -> usize {
-        let labels: usize = self.labels.iter().map(|(key, value)| key.len() + value.len() + 48).sum();
-        size_of::<Self>() + labels + 96 * (self.ports.len() + self.networks.len() + self.mounts.len()) + 256
-    }
-}
-
-impl Size for HostRecord {
-    fn size(&self) -> usize {
-        size_of::<Self>() + 256
+    fn opened(&self) -> Option<Instant> {
+        (!self.rows.is_empty()).then_some(self.opened)
     }
 }
 

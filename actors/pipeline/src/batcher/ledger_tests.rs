@@ -33,9 +33,9 @@ fn ledger(count: usize, books: &Arc<Books>) -> BatchLedger {
     BatchLedger::new(NodeName::try_new("n").unwrap(), 7, policy, books)
 }
 
-fn push(ledger: &BatchLedger, books: &Arc<Books>, number: u64) -> Option<Opened> {
+fn push(ledger: &BatchLedger, books: &Arc<Books>, number: u64) {
     let custody = books.receive(Stream::Hosts).parsed();
-    ledger.push(Chunk { rows: ChunkRows::Host(host(number)), custody }, Timestamp::default())
+    ledger.push(Chunk { rows: ChunkRows::Host(host(number)), custody }, Timestamp::default());
 }
 
 fn rows(batch: &Batch) -> Vec<u64> {
@@ -59,25 +59,21 @@ fn a_batch_closes_at_its_count_and_the_next_sequence_follows_without_a_gap() {
     assert!(ledger.take_closed().is_none(), "one row is still open");
 }
 
-#[test]
-fn a_timer_of_a_batch_that_is_closed_already_closes_nothing() {
+#[tokio::test(start_paused = true)]
+async fn a_batch_closes_when_its_first_row_has_the_age_and_not_by_the_timer_of_the_one_before() {
     let books = Books::new();
     let ledger = ledger(2, &books);
-    let opened = push(&ledger, &books, 0).unwrap();
+    let step = Duration::from_millis(400);
+    push(&ledger, &books, 0);
+    tokio::time::advance(step).await;
     push(&ledger, &books, 1);
     push(&ledger, &books, 2);
-    ledger.close_if_open(opened);
     assert_eq!(ledger.take_closed().unwrap().batch.trigger, Trigger::Count);
+    tokio::time::advance(Duration::from_millis(600)).await;
+    assert_eq!(ledger.close_aged(), Some(step), "the second batch is 600 ms old");
     assert!(ledger.take_closed().is_none());
-}
-
-#[test]
-fn a_restarted_batcher_finds_the_open_batches() {
-    let books = Books::new();
-    let ledger = ledger(10, &books);
-    let opened = push(&ledger, &books, 0).unwrap();
-    assert_eq!(ledger.open(), [opened]);
-    ledger.close_if_open(opened);
+    tokio::time::advance(step).await;
+    assert_eq!(ledger.close_aged(), None);
     assert_eq!(ledger.take_closed().unwrap().batch.trigger, Trigger::Age);
 }
 
@@ -86,6 +82,7 @@ fn rows_of_an_abandoned_ledger_are_counted_as_lost() {
     let books = Books::new();
     let abandoned = ledger(10, &books);
     push(&abandoned, &books, 0);
+    books.end();
     drop(abandoned);
     assert_eq!(books.of(Stream::Hosts).dropped_after_parsing, [(LossReason::Shutdown, 1)]);
 }

@@ -6,7 +6,7 @@
 mod ledger;
 mod policy;
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use actix::fut::wrap_future;
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message};
@@ -15,8 +15,6 @@ use model::{Timestamp, Trigger};
 
 use crate::faults::{Faults, Point};
 use crate::messages::{Append, Chunk};
-use ledger::Opened;
-
 pub use ledger::BatchLedger;
 pub use policy::{BatchPolicy, InvalidBatchPolicy};
 
@@ -35,10 +33,19 @@ pub struct BatcherDeps {
 pub struct Batcher {
     cell: Cell,
     deps: BatcherDeps,
+    state: State,
 }
 
-/// The oldest row of an open batch has reached its age.
-struct FlushDue(Opened);
+#[derive(Default)]
+struct State {
+    /// A [`FlushDue`] is on its way: one is enough for all batches.
+    is_armed: bool,
+    /// The journal's actor is gone for good.
+    is_cut_off: bool,
+}
+
+/// An open batch may have reached its age.
+struct FlushDue;
 
 impl Message for FlushDue {
     type Result = ();
@@ -47,7 +54,7 @@ impl Message for FlushDue {
 impl Batcher {
     /// A batcher that lives in `cell`.
     pub fn new(cell: Cell, deps: BatcherDeps) -> Self {
-        Self { cell, deps }
+        Self { cell, deps, state: State::default() }
     }
 
     /// Hands all closed batches to the journal before the next message is handled.
@@ -62,21 +69,34 @@ impl Batcher {
                 // Room first, then the batch: what is in the ledger outlives this future.
                 while ledger.has_closed() {
                     faults.strike(Point::BatcherHandOver);
-                    let Some(room) = journal.reserve(WEIGHT).await else { return };
-                    let Some(append) = ledger.take_closed() else { return };
+                    let Some(room) = journal.reserve(WEIGHT).await else { return false };
+                    let Some(append) = ledger.take_closed() else { break };
                     debug_assert_eq!(append.weight(), WEIGHT);
                     if let Err(refused) = room.send(append) {
                         ledger.put_back(refused.0);
-                        return;
+                        return false;
                     }
                 }
+                true
             })
-            .map(move |(), _: &mut Self, _| drop(protected)),
+            .map(move |is_done, batcher: &mut Self, ctx| {
+                drop(protected);
+                if !is_done {
+                    // What is in the ledger waits for the group to be built anew, or is counted at the end.
+                    batcher.state.is_cut_off = true;
+                    batcher.cell.finish(ctx, Exit::failure("the journal is gone"));
+                }
+            }),
         );
     }
 
-    fn arm(&self, opened: Opened, after: Duration, ctx: &mut Context<Self>) {
-        ctx.notify_later(FlushDue(opened), after);
+    /// Closes what has reached its age, and sets the timer for the next.
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        if let Some(next) = self.deps.ledger.close_aged()
+            && !std::mem::replace(&mut self.state.is_armed, true)
+        {
+            ctx.notify_later(FlushDue, next);
+        }
     }
 }
 
@@ -87,15 +107,16 @@ impl Actor for Batcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let age = self.deps.ledger.policy().age();
-        for opened in self.deps.ledger.open() {
-            self.arm(opened, age, ctx);
-        }
+        self.flush(ctx);
         self.hand_over(ctx);
     }
 }
 
-impl actix::Supervised for Batcher {}
+impl actix::Supervised for Batcher {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.state = State::default();
+    }
+}
 
 impl Handler<Envelope<Chunk>> for Batcher {
     type Result = ();
@@ -103,9 +124,9 @@ impl Handler<Envelope<Chunk>> for Batcher {
     fn handle(&mut self, envelope: Envelope<Chunk>, ctx: &mut Context<Self>) {
         let (chunk, _permit) = envelope.into_parts();
         self.deps.faults.strike(Point::Batcher);
-        let now = Timestamp::from(SystemTime::now());
-        if let Some(opened) = self.deps.ledger.push(chunk, now) {
-            self.arm(opened, self.deps.ledger.policy().age(), ctx);
+        self.deps.ledger.push(chunk, Timestamp::from(SystemTime::now()));
+        if !self.state.is_armed && self.deps.ledger.has_open() {
+            self.flush(ctx);
         }
         self.hand_over(ctx);
     }
@@ -114,8 +135,9 @@ impl Handler<Envelope<Chunk>> for Batcher {
 impl Handler<FlushDue> for Batcher {
     type Result = ();
 
-    fn handle(&mut self, FlushDue(opened): FlushDue, ctx: &mut Context<Self>) {
-        self.deps.ledger.close_if_open(opened);
+    fn handle(&mut self, _: FlushDue, ctx: &mut Context<Self>) {
+        self.state.is_armed = false;
+        self.flush(ctx);
         self.hand_over(ctx);
     }
 }
@@ -125,7 +147,9 @@ impl Handler<Drain> for Batcher {
 
     fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) {
         self.deps.ledger.close_all(Trigger::Drain);
-        if self.deps.ledger.has_closed() {
+        if self.state.is_cut_off {
+            // It has finished already, as a failure.
+        } else if self.deps.ledger.has_closed() {
             self.hand_over(ctx);
             ctx.notify(Drain);
         } else {

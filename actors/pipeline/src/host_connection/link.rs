@@ -1,10 +1,12 @@
 //! What every actor of a host knows of its engine: up or down, and who answers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use model::{HostName, HostRecord};
+use model::{HostName, HostRecord, Timestamp};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::ports::EngineInfo;
 
@@ -13,18 +15,39 @@ use crate::ports::EngineInfo;
 #[derive(Clone, Debug)]
 pub struct Link {
     info: watch::Sender<Option<Arc<EngineInfo>>>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Who answered last, and when.
+    known: Option<(Arc<EngineInfo>, Instant)>,
+    /// Since when the engine's events are heard.
+    hearing: Option<Instant>,
 }
 
 impl Default for Link {
     fn default() -> Self {
-        Self { info: watch::Sender::new(None) }
+        Self { info: watch::Sender::new(None), shared: Arc::default() }
     }
 }
 
 impl Link {
-    /// Who answers now, if anybody does.
-    pub fn current(&self) -> Option<Arc<EngineInfo>> {
-        self.info.borrow().clone()
+    /// Who answers now, or answered last.
+    pub fn known(&self) -> Option<Arc<EngineInfo>> {
+        self.lock().known.as_ref().map(|(info, _)| info.clone())
+    }
+
+    /// What the engine's clock shows now, by what it showed when it was asked last.
+    pub fn engine_now(&self) -> Option<Timestamp> {
+        let shared = self.lock();
+        let (info, at) = shared.known.as_ref()?;
+        Some(info.clock? + at.elapsed())
+    }
+
+    /// Whether the engine's events have been heard without a break for so long.
+    pub fn has_heard_for(&self, time: Duration) -> bool {
+        self.lock().hearing.is_some_and(|since| since.elapsed() >= time)
     }
 
     /// Waits until the engine answers.
@@ -41,8 +64,20 @@ impl Link {
         }
     }
 
-    pub(super) fn set(&self, info: Option<Arc<EngineInfo>>) {
+    pub(crate) fn set(&self, info: Option<Arc<EngineInfo>>) {
+        if let Some(info) = &info {
+            self.lock().known = Some((info.clone(), Instant::now()));
+        }
         self.info.send_replace(info);
+    }
+
+    /// From now on the engine's events are heard, or not.
+    pub(crate) fn set_hearing(&self, is_hearing: bool) {
+        self.lock().hearing = is_hearing.then(Instant::now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,29 +1,34 @@
 //! HostConnection: finds out whether an engine answers, and tells all who wait for it.
 //!
 //! In: [`Suspect`] from streams that broke. Out: the [`Link`] of the host, host records to the parser.
-//! Owns nothing; a restart asks the engine anew.
+//! Owns the host records that wait for a parser; a restart asks the engine anew.
 
 mod link;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actix::fut::wrap_future;
+use actix::fut::{ActorFutureExt, wrap_future};
 use actix::prelude::{Actor, AsyncContext, Context, Handler, Message};
 use actor_runtime::{Backoff, Cell, Drain, Exit};
 use model::{HostRecord, HostStatus, OsFamily, Timestamp};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
 
 use crate::books::Books;
 use crate::messages::{Observation, Seen};
 use crate::metrics::Metrics;
-use crate::ports::{EngineApi, EngineError, EngineInfo};
+use crate::outbox::Outbox;
+use crate::ports::{EngineApi, EngineError, EngineFailure, EngineInfo};
 use crate::router::Router;
 
 pub use link::{HostBoard, Link};
 
 /// Between two signs of life.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Between two signs of life, however many streams break: a thousand of them are one suspicion.
+const SUSPICION_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Between two host records where nothing changed.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
@@ -52,6 +57,7 @@ pub struct HostConnection {
     cell: Cell,
     deps: HostConnectionDeps,
     suspicion: Arc<Notify>,
+    outbox: Outbox,
 }
 
 /// A stream of this host broke: look now, not at the next ping.
@@ -65,34 +71,45 @@ impl Message for Suspect {
 impl HostConnection {
     /// A connection that lives in `cell`.
     pub fn new(cell: Cell, deps: HostConnectionDeps) -> Self {
-        Self { cell, deps, suspicion: Arc::default() }
+        Self { cell, deps, suspicion: Arc::default(), outbox: Outbox::default() }
     }
 }
 
-async fn watch(deps: HostConnectionDeps, suspicion: Arc<Notify>) {
-    let mut failures = 0;
-    loop {
-        match deps.engine.identify().await {
-            Ok(info) => {
-                let info = Arc::new(info);
-                deps.up(&info, failures);
-                failures = 0;
-                let error = deps.until_silent(&info, &suspicion).await;
-                deps.down(&error, failures);
-            }
-            Err(error) => {
-                deps.metrics.engine_error(deps.engine.host().as_str(), error.failure.name());
-                deps.down(&error, failures);
-                failures = failures.saturating_add(1);
-                tokio::time::sleep(deps.backoff.delay(failures)).await;
+/// Finds out how it is with the engine, for ever.
+struct Watch {
+    deps: HostConnectionDeps,
+    suspicion: Arc<Notify>,
+    outbox: Outbox,
+}
+
+impl Watch {
+    async fn run(self) {
+        let mut failures = 0;
+        loop {
+            match self.deps.engine.identify().await {
+                Ok(info) => {
+                    let info = Arc::new(info);
+                    self.up(&info, failures);
+                    failures = 1;
+                    let error = self.until_silent(&info).await;
+                    self.down(&error, failures);
+                }
+                Err(error) => {
+                    self.failed(&error);
+                    failures = failures.saturating_add(1);
+                    self.down(&error, failures);
+                    sleep(self.deps.backoff.delay(failures)).await;
+                }
             }
         }
     }
-}
 
-impl HostConnectionDeps {
+    fn failed(&self, error: &EngineError) {
+        self.deps.metrics.engine_error(self.deps.engine.host().as_str(), error.failure.name());
+    }
+
     fn up(&self, info: &Arc<EngineInfo>, failures: u32) {
-        let host = self.engine.host().as_str();
+        let host = self.deps.engine.host().as_str();
         let (major, minor) = info.api_version;
         tracing::info!(
             host,
@@ -102,55 +119,83 @@ impl HostConnectionDeps {
             failures,
             "engine answers"
         );
-        self.metrics.host(host, true);
-        self.show(self.record(HostStatus::Up, Some(info), None, None));
-        self.link.set(Some(info.clone()));
+        self.deps.metrics.host(host, true);
+        self.show(self.deps.record(HostStatus::Up, Some(info), None, None));
+        self.deps.link.set(Some(info.clone()));
     }
 
+    /// `failures` counts those in a row, this one included.
     fn down(&self, error: &EngineError, failures: u32) {
-        let host = self.engine.host().as_str();
+        let host = self.deps.engine.host().as_str();
         // One line at the first failure; a host that stays away is mentioned now and then.
-        if failures == 0 || (failures.is_power_of_two() && failures >= 16) {
+        if failures == 1 || (failures >= 16 && failures.is_power_of_two()) {
             tracing::warn!(host, failures, "{error}; trying again");
         }
-        self.metrics.host(host, false);
-        let was_down = self.board.get(self.engine.host()).is_some_and(|record| record.status == HostStatus::Down);
-        let record = self.record(HostStatus::Down, None, Some(error), None);
+        self.deps.metrics.host(host, false);
+        let was_down =
+            self.deps.board.get(self.deps.engine.host()).is_some_and(|record| record.status == HostStatus::Down);
+        let record = self.deps.record(HostStatus::Down, None, Some(error), None);
         if was_down {
-            self.board.set(record)
+            self.deps.board.set(record)
         } else {
             self.show(record)
         }
-        self.link.set(None);
+        self.deps.link.set(None);
     }
 
-    /// Pings until the engine does not answer twice in a row; the error of the last ping.
-    async fn until_silent(&self, info: &Arc<EngineInfo>, suspicion: &Notify) -> EngineError {
-        let mut reported = tokio::time::Instant::now();
+    /// Pings until the engine does not answer; the error of the last ping.
+    async fn until_silent(&self, info: &Arc<EngineInfo>) -> EngineError {
+        let mut reported = Instant::now();
         loop {
+            let suspected = async {
+                sleep(SUSPICION_INTERVAL).await;
+                self.suspicion.notified().await;
+            };
             tokio::select! {
-                () = tokio::time::sleep(PING_INTERVAL) => {}
-                () = suspicion.notified() => {}
+                () = sleep(PING_INTERVAL) => {}
+                () = suspected => {}
             }
-            match self.engine.ping().await {
+            match self.ping().await {
                 Ok(took) => {
-                    self.metrics.engine_call(self.engine.host().as_str(), "ping", took);
-                    let record = self.record(HostStatus::Up, Some(info), None, Some(took));
+                    self.deps.metrics.engine_call(self.deps.engine.host().as_str(), "ping", took);
+                    let record = self.deps.record(HostStatus::Up, Some(info), None, Some(took));
                     if reported.elapsed() >= REPORT_INTERVAL {
-                        reported = tokio::time::Instant::now();
+                        reported = Instant::now();
                         self.show(record);
                     } else {
-                        self.board.set(record);
+                        self.deps.board.set(record);
                     }
                 }
-                Err(error) => {
-                    self.metrics.engine_error(self.engine.host().as_str(), error.failure.name());
-                    return error;
-                }
+                Err(error) => return error,
             }
         }
     }
 
+    /// A busy engine may miss one ping: one that is there and slow is asked twice.
+    async fn ping(&self) -> Result<Duration, EngineError> {
+        match self.deps.engine.ping().await {
+            Err(error) if matches!(error.failure, EngineFailure::Timeout | EngineFailure::Server) => {
+                self.failed(&error);
+            }
+            Err(error) => {
+                self.failed(&error);
+                return Err(error);
+            }
+            answered => return answered,
+        }
+        self.deps.engine.ping().await.inspect_err(|error| self.failed(error))
+    }
+
+    /// Shows a state on the board and sends it on.
+    fn show(&self, record: HostRecord) {
+        self.deps.board.set(record.clone());
+        let what = Seen::Host(Box::new(record));
+        let custody = self.deps.books.receive(what.stream());
+        self.outbox.send(Observation { what, custody }, &self.deps.router);
+    }
+}
+
+impl HostConnectionDeps {
     fn record(
         &self,
         status: HostStatus,
@@ -178,26 +223,16 @@ impl HostConnectionDeps {
             observed_at: Timestamp::from(SystemTime::now()),
         }
     }
-
-    /// Shows a state on the board and sends it on; where the pipeline is full, the next one will do.
-    fn show(&self, record: HostRecord) {
-        self.board.set(record.clone());
-        let seen = Seen::Host(Box::new(record));
-        let custody = self.books.receive(seen.stream());
-        let observation = Observation { what: seen, custody };
-        if let Err(actor_runtime::TrySendError::Full(observation)) =
-            self.router.observations(self.engine.host().as_str()).try_send(observation)
-        {
-            observation.custody.lost(model::LossReason::Overflow);
-        }
-    }
 }
 
 impl Actor for HostConnection {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.spawn(wrap_future(watch(self.deps.clone(), self.suspicion.clone())));
+        let (deps, suspicion, outbox) = (self.deps.clone(), self.suspicion.clone(), self.outbox.clone());
+        let router = deps.router.clone();
+        ctx.spawn(wrap_future(Watch { deps, suspicion, outbox: outbox.clone() }.run()));
+        ctx.spawn(wrap_future(async move { outbox.run(&router).await }));
     }
 }
 
@@ -215,6 +250,8 @@ impl Handler<Drain> for HostConnection {
     type Result = ();
 
     fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) {
-        self.cell.finish(ctx, Exit::Drained);
+        let (outbox, router) = (self.outbox.clone(), self.deps.router.clone());
+        let emptied = wrap_future(async move { outbox.flush(&router).await });
+        ctx.wait(emptied.map(|(), connection: &mut Self, ctx| connection.cell.finish(ctx, Exit::Drained)));
     }
 }

@@ -2,17 +2,19 @@
 //!
 //! In: [`Heard`] and [`Reconcile`] from the `EventMonitor`, [`Look`] and [`Resync`] from streams. Out:
 //! [`Track`] to the `StreamSet`, container states and missed events to the parser. Owns the table of
-//! containers; a restart looks at everything anew.
+//! containers, and the observations that wait for a parser; a restart looks at everything anew.
 
+mod looks;
+mod signals;
 mod table;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix::fut::{ActorFutureExt, wrap_future};
-use actix::prelude::{Actor, AsyncContext, Context, Handler, Message};
-use actor_runtime::{Cell, Control, Drain, Exit, TrySendError};
-use model::{ContainerId, ContainerRecord, ContainerState, EngineEvent, LossReason, Timestamp};
+use actix::prelude::{Actor, AsyncContext, Context, Handler};
+use actor_runtime::{Cell, Control, Drain, Exit};
+use model::{ContainerId, ContainerRecord, ContainerState, Timestamp};
 use tokio::time::Instant;
 
 use crate::books::Books;
@@ -20,10 +22,15 @@ use crate::faults::{Faults, Point};
 use crate::host_connection::{HostBoard, Link};
 use crate::messages::{Observation, Seen, Subject};
 use crate::metrics::Metrics;
+use crate::outbox::Outbox;
 use crate::ports::{EngineApi, EngineError, EngineFailure};
 use crate::router::Router;
 use crate::stream_set::Track;
-use table::{CROSSING, Change, Table, missed_event};
+use looks::{Looks, Round};
+use signals::{Due, Overdue, RoundOver};
+use table::{CROSSING, Change, Missed, Table, missed_event};
+
+pub use signals::{Heard, Look, Reconcile, Resync};
 
 /// What the inventory needs.
 #[derive(Clone)]
@@ -50,94 +57,61 @@ pub struct InventoryDeps {
     pub faults: Faults,
 }
 
-/// Before a full look is taken again that failed in part.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
 /// The actor.
 pub struct Inventory {
     cell: Cell,
     deps: InventoryDeps,
+    outbox: Outbox,
     state: State,
 }
 
 #[derive(Default)]
 struct State {
     table: Table,
-    is_reconciling: bool,
-    full_look: Option<FullLook>,
+    looks: Looks,
+    stage: Stage,
     reconcile_again: bool,
+    /// The number of the present full look.
     epoch: u64,
+    /// Full looks in a row that could not see everything.
+    failures: u32,
 }
 
-/// A look at everything, under way.
-struct FullLook {
-    since: Instant,
-    is_whole: bool,
+/// How far a full look is.
+#[derive(Default)]
+enum Stage {
+    #[default]
+    Resting,
+    Listing,
+    Looking(Round),
 }
 
-/// An event told of a container.
-#[derive(Clone, Debug)]
-pub struct Heard {
-    /// Which.
-    pub id: ContainerId,
-    /// What.
-    pub action: String,
-}
+/// After a full look that could not see everything, the next one comes sooner, at first after so long.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// Something may have been missed: look at everything.
-#[derive(Clone, Copy, Debug)]
-pub struct Reconcile;
+/// Between two full looks that were asked for.
+const AGAIN: Duration = Duration::from_millis(100);
 
-/// Something is odd about this container: look at it.
-#[derive(Clone, Debug)]
-pub struct Look(pub ContainerId);
+/// A full look is over after this, whoever has not answered: a wedged container costs only itself.
+const ROUND: Duration = Duration::from_secs(5);
 
-/// The stream set begins anew: tell it everything.
-#[derive(Clone, Copy, Debug)]
-pub struct Resync;
-
-/// The time for a full look has come, unless one came meanwhile.
-struct Due(u64);
-
-/// An event that would explain a change is overdue.
-struct Overdue {
-    record: Box<ContainerRecord>,
-    action: &'static str,
-    since: Instant,
-}
-
-impl Message for Heard {
-    type Result = ();
-}
-impl Message for Reconcile {
-    type Result = ();
-}
-impl Message for Look {
-    type Result = ();
-}
-impl Message for Resync {
-    type Result = ();
-}
-impl Message for Due {
-    type Result = ();
-}
-impl Message for Overdue {
-    type Result = ();
-}
+/// How often the verdict on a missed event is put off while nobody can hear events.
+const PUT_OFF: u32 = 15;
 
 impl Inventory {
     /// An inventory that lives in `cell`.
     pub fn new(cell: Cell, deps: InventoryDeps) -> Self {
-        Self { cell, deps, state: State::default() }
+        Self { cell, deps, outbox: Outbox::default(), state: State::default() }
     }
 
-    /// Lists all containers, then looks at those that differ.
+    /// Lists all containers, then looks at them.
     fn reconcile(&mut self, ctx: &mut Context<Self>) {
-        if self.state.is_reconciling {
+        if !matches!(self.state.stage, Stage::Resting) {
             self.state.reconcile_again = true;
             return;
         }
-        self.state.is_reconciling = true;
+        self.state.stage = Stage::Listing;
+        self.state.epoch += 1;
         let (engine, link, faults) = (self.deps.engine.clone(), self.deps.link.clone(), self.deps.faults.clone());
         let listing = async move {
             link.up().await;
@@ -156,165 +130,130 @@ impl Inventory {
         since: Instant,
         ctx: &mut Context<Self>,
     ) {
-        self.state.is_reconciling = false;
-        match list {
-            Ok(list) => {
-                self.call_done("list", since);
-                self.state.full_look = Some(FullLook { since, is_whole: true });
-                let differing = self.state.table.differing(&list);
-                self.look_at_all(differing, ctx);
-                self.try_complete(ctx);
+        let list = match list {
+            Ok(list) => list,
+            Err(error) => {
+                self.call_failed("list", &error);
+                return self.rest(false, ctx);
             }
-            Err(error) => self.call_failed("list", &error),
-        }
-        let again = std::mem::take(&mut self.state.reconcile_again);
-        self.state.epoch += 1;
-        let delay = if again { Duration::from_millis(100) } else { self.deps.interval };
-        ctx.notify_later(Due(self.state.epoch), delay);
-    }
-
-    /// Looks at many; counts as one discovery.
-    fn look_at_all(&mut self, ids: Vec<ContainerId>, ctx: &mut Context<Self>) {
-        let looks: Vec<_> = ids
-            .into_iter()
-            .filter_map(|id| {
-                let version = self.state.table.touch(&id)?;
-                Some((id, version))
-            })
-            .collect();
-        let engine = self.deps.engine.clone();
-        let looking = async move {
-            let looks = looks.into_iter().map(|(id, version)| {
-                let engine = engine.clone();
-                async move {
-                    let found = engine.inspect(&id).await;
-                    (id, version, found)
-                }
-            });
-            futures_util::future::join_all(looks).await
         };
-        ctx.spawn(wrap_future(looking).map(move |found, inventory: &mut Self, ctx| {
-            for (id, version, found) in found {
-                inventory.found(&id, version, found, Cause::Doubt, ctx);
+        self.deps.metrics.engine_call(self.deps.engine.host().as_str(), "list", since.elapsed());
+        let ids = self.state.table.to_look_at(&list);
+        self.state.stage = Stage::Looking(Round::new(since, &ids));
+        ctx.notify_later(RoundOver(self.state.epoch), ROUND);
+        for id in ids {
+            if self.state.table.touch(&id, since) {
+                self.state.looks.patrol(id);
             }
-        }));
+        }
+        self.look_on(ctx);
     }
 
-    /// Ends a full look once nobody is looking any more; one that failed in part is taken again soon.
-    fn try_complete(&mut self, ctx: &mut Context<Self>) {
-        if self.state.table.is_looking() {
-            return;
+    /// Takes the looks that are to be taken, and ends the full look where none of it is left.
+    fn look_on(&mut self, ctx: &mut Context<Self>) {
+        while let Some((id, version)) = self.state.looks.next(&mut self.state.table) {
+            let engine = self.deps.engine.clone();
+            let looking = async move {
+                let found = engine.inspect(&id).await;
+                (id, version, found)
+            };
+            ctx.spawn(wrap_future(looking).map(|(id, version, found), inventory: &mut Self, ctx| {
+                inventory.state.looks.done();
+                inventory.found(&id, version, found, ctx);
+                inventory.look_on(ctx);
+            }));
         }
-        let Some(full) = self.state.full_look.take() else { return };
-        if full.is_whole {
-            self.complete(full.since);
-        } else {
-            ctx.notify_later(Reconcile, LOOK_AGAIN);
+        if matches!(&self.state.stage, Stage::Looking(round) if round.is_over()) {
+            self.round_over(ctx);
         }
     }
 
-    /// A full look is done: the stream set hears the whole truth.
-    fn complete(&mut self, since: Instant) {
+    /// A full look is over: the stream set hears all that is certain.
+    fn round_over(&mut self, ctx: &mut Context<Self>) {
+        let Stage::Looking(round) = std::mem::take(&mut self.state.stage) else { return };
         self.state.table.looked();
         let host = self.deps.engine.host();
         let states: Vec<(&str, i64)> = self.state.table.states().into_iter().collect();
-        self.deps.metrics.discovered(host.as_str(), since.elapsed(), &states);
+        self.deps.metrics.discovered(host.as_str(), round.since.elapsed(), &states);
         let (all, running) = self.state.table.records().fold((0, 0), |(all, running), record| {
             (all + 1, running + u64::from(record.state == ContainerState::Running))
         });
         self.deps.board.count(host, all, running);
         self.resync();
+        self.rest(round.is_whole(), ctx);
+    }
+
+    /// Sets the time of the next full look.
+    fn rest(&mut self, is_whole: bool, ctx: &mut Context<Self>) {
+        let state = &mut self.state;
+        state.stage = Stage::Resting;
+        state.failures = if is_whole { 0 } else { state.failures.saturating_add(1) };
+        let delay = match (std::mem::take(&mut state.reconcile_again), state.failures) {
+            (true, 0) => AGAIN,
+            (_, 0) => self.deps.interval,
+            (_, failures) => RETRY.saturating_mul(1 << (failures - 1).min(16)).min(self.deps.interval),
+        };
+        ctx.notify_later(Due(state.epoch), delay);
     }
 
     /// Nothing is said before there has been a full look: an empty table is no empty host.
     fn resync(&self) {
-        if !self.state.table.has_looked() {
-            return;
-        }
-        let subjects = self.state.table.records().filter(|record| record.state.has_stats());
-        let subjects: Vec<_> = subjects.map(|record| self.subject(record)).collect();
-        self.deps.streams.signal(Track::Exactly(subjects));
-    }
-
-    fn look(&mut self, id: ContainerId, cause: Cause, ctx: &mut Context<Self>) {
-        if let Some(version) = self.state.table.touch(&id) {
-            self.look_under(id, version, cause, ctx);
+        let table = &self.state.table;
+        if table.has_looked() {
+            let subjects = table.with_stats().map(|record| self.subject(record)).collect();
+            self.deps.streams.signal(Track::Exactly { subjects, unsure: table.unsure() });
         }
     }
 
-    fn look_under(&self, id: ContainerId, version: u64, cause: Cause, ctx: &mut Context<Self>) {
-        let engine = self.deps.engine.clone();
-        let asked = id.clone();
-        let looking = async move { engine.inspect(&asked).await };
-        ctx.spawn(
-            wrap_future(looking)
-                .map(move |found, inventory: &mut Self, ctx| inventory.found(&id, version, found, cause, ctx)),
-        );
+    fn look(&mut self, id: ContainerId, ctx: &mut Context<Self>) {
+        self.state.table.touch(&id, Instant::now());
+        self.state.looks.urgent(id);
+        self.look_on(ctx);
     }
 
-    /// A look is over.
+    /// A look is over: puts the answer in, and tells whom it concerns.
     fn found(
         &mut self,
         id: &ContainerId,
         version: u64,
         found: Result<ContainerRecord, EngineError>,
-        cause: Cause,
-        ctx: &mut Context<Self>,
-    ) {
-        self.put(id, version, found, cause, ctx);
-        self.try_complete(ctx);
-    }
-
-    /// Puts the answer of a look in, and tells whom it concerns.
-    fn put(
-        &mut self,
-        id: &ContainerId,
-        version: u64,
-        found: Result<ContainerRecord, EngineError>,
-        cause: Cause,
         ctx: &mut Context<Self>,
     ) {
         let found = match found {
             Ok(record) => Some(record),
             Err(error) if error.failure == EngineFailure::Gone => None,
             Err(error) => {
-                self.state.table.look_failed(id);
-                if let Some(full) = &mut self.state.full_look {
-                    full.is_whole = false;
-                }
-                self.call_failed("inspect", &error);
                 // The host is down, or this container cannot be asked: the next full look tells.
-                return;
+                self.state.table.look_failed(id);
+                self.call_failed("inspect", &error);
+                return self.settled(id, false);
             }
         };
         let change = self.state.table.put(id, version, found.clone());
-        let Change::Changed { before, missed } = change else {
-            if let Change::LookAgain(version) = change {
-                self.look_under(id.clone(), version, cause, ctx);
-            } else {
-                self.track(id, found.as_ref());
-            }
-            return;
-        };
+        if change == Change::LookAgain {
+            return self.state.looks.urgent(id.clone());
+        }
+        self.settled(id, true);
         self.track(id, found.as_ref());
-        let now = Timestamp::from(SystemTime::now());
-        let shown = found.or_else(|| before.map(|before| *before)).map(|mut record| {
-            if self.is_unknown(id) {
-                record.state = ContainerState::Removed;
-                record.observed_at = now;
-            }
-            record
-        });
-        let Some(record) = shown else { return };
-        self.hand_on(Seen::Container(Box::new(record.clone())));
-        if let (Some(action), Cause::Doubt) = (missed, cause) {
-            let overdue = Overdue { record: Box::new(record), action, since: Instant::now() };
-            ctx.notify_later(overdue, CROSSING);
+        let Change::Changed { before, missed } = change else { return };
+        let is_gone = found.is_none();
+        let Some(mut record) = found.or(before.map(|before| *before)) else { return };
+        if is_gone {
+            record.state = ContainerState::Removed;
+            record.observed_at = Timestamp::from(SystemTime::now());
+        }
+        if !self.hand_on(Seen::Container(Box::new(record.clone()))) {
+            self.state.table.not_sent(id);
+        }
+        if let Some(missed) = missed {
+            ctx.notify_later(Overdue { record: Box::new(record), missed, put_off: 0 }, CROSSING);
         }
     }
 
-    fn is_unknown(&self, id: &ContainerId) -> bool {
-        !self.state.table.records().any(|record| record.container_id == *id)
+    fn settled(&mut self, id: &ContainerId, is_known: bool) {
+        if let Stage::Looking(round) = &mut self.state.stage {
+            round.settled(id, is_known);
+        }
     }
 
     /// Tells the stream set of one container.
@@ -327,7 +266,7 @@ impl Inventory {
     }
 
     fn subject(&self, record: &ContainerRecord) -> Subject {
-        let info = self.deps.link.current();
+        let info = self.deps.link.known();
         Subject {
             meta: Arc::new(record.meta(&self.deps.labels)),
             network_scope: record.network_scope.clone(),
@@ -336,23 +275,10 @@ impl Inventory {
         }
     }
 
-    /// Sends on what was seen; where the parsers are full it is dropped, counted, and seen again later.
-    fn hand_on(&self, what: Seen) {
+    /// Sends on what was seen; false where it had to be dropped.
+    fn hand_on(&self, what: Seen) -> bool {
         let custody = self.deps.books.receive(what.stream());
-        let object = match &what {
-            Seen::Container(record) => record.container_id.as_str().to_owned(),
-            Seen::Event { event, .. } => event.actor_id.clone(),
-            Seen::Host(record) => record.host.as_str().to_owned(),
-        };
-        if let Err(TrySendError::Full(observation)) =
-            self.deps.router.observations(&object).try_send(Observation { what, custody })
-        {
-            observation.custody.lost(LossReason::Overflow);
-        }
-    }
-
-    fn call_done(&self, call: &str, since: Instant) {
-        self.deps.metrics.engine_call(self.deps.engine.host().as_str(), call, since.elapsed());
+        self.outbox.send(Observation { what, custody }, &self.deps.router)
     }
 
     fn call_failed(&self, call: &str, error: &EngineError) {
@@ -362,19 +288,12 @@ impl Inventory {
     }
 }
 
-/// Why a look was taken.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    /// An event told of it.
-    Told,
-    /// A full look, or a stream that went silent: no event has told of what it finds.
-    Doubt,
-}
-
 impl Actor for Inventory {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        let (outbox, router) = (self.outbox.clone(), self.deps.router.clone());
+        ctx.spawn(wrap_future(async move { outbox.run(&router).await }));
         self.reconcile(ctx);
     }
 }
@@ -393,7 +312,7 @@ impl Handler<Heard> for Inventory {
         if matches!(action.as_str(), "die" | "destroy" | "remove") {
             self.deps.streams.signal(Track::Leave(id.clone()));
         }
-        self.look(id, Cause::Told, ctx);
+        self.look(id, ctx);
     }
 }
 
@@ -415,11 +334,21 @@ impl Handler<Due> for Inventory {
     }
 }
 
+impl Handler<RoundOver> for Inventory {
+    type Result = ();
+
+    fn handle(&mut self, RoundOver(epoch): RoundOver, ctx: &mut Context<Self>) {
+        if epoch == self.state.epoch {
+            self.round_over(ctx);
+        }
+    }
+}
+
 impl Handler<Look> for Inventory {
     type Result = ();
 
     fn handle(&mut self, Look(id): Look, ctx: &mut Context<Self>) {
-        self.look(id, Cause::Doubt, ctx);
+        self.look(id, ctx);
     }
 }
 
@@ -434,13 +363,20 @@ impl Handler<Resync> for Inventory {
 impl Handler<Overdue> for Inventory {
     type Result = ();
 
-    fn handle(&mut self, Overdue { record, action, since }: Overdue, _: &mut Context<Self>) {
-        if self.state.table.was_heard(&record.container_id, action, since) {
+    fn handle(&mut self, overdue: Overdue, ctx: &mut Context<Self>) {
+        let Overdue { record, missed: Missed { action, wanted }, put_off } = overdue;
+        if self.state.table.was_heard(&record.container_id, action, wanted) {
+            return;
+        }
+        if put_off < PUT_OFF && !self.deps.link.has_heard_for(CROSSING) {
+            // The event may be waiting at the engine for somebody to listen.
+            let later = Overdue { record, missed: Missed { action, wanted }, put_off: put_off + 1 };
+            ctx.notify_later(later, CROSSING);
             return;
         }
         let now = Timestamp::from(SystemTime::now());
-        let event: EngineEvent = missed_event(&record, action, now);
-        self.hand_on(Seen::Event { host: record.host, received_at: now, synthetic: true, event: Box::new(event) });
+        let (host, event) = (record.host.clone(), Box::new(missed_event(&record, action, now)));
+        self.hand_on(Seen::Event { host, received_at: now, synthetic: true, event });
     }
 }
 
@@ -448,6 +384,8 @@ impl Handler<Drain> for Inventory {
     type Result = ();
 
     fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) {
-        self.cell.finish(ctx, Exit::Drained);
+        let (outbox, router) = (self.outbox.clone(), self.deps.router.clone());
+        let emptied = wrap_future(async move { outbox.flush(&router).await });
+        ctx.wait(emptied.map(|(), inventory: &mut Self, ctx| inventory.cell.finish(ctx, Exit::Drained)));
     }
 }

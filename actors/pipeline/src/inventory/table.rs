@@ -1,6 +1,6 @@
 //! The truth about one host's containers, and what a change of it means: pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use model::{ContainerId, ContainerRecord, ContainerState, EngineEvent, Timestamp};
@@ -20,36 +20,81 @@ pub struct Table {
     has_looked: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Entry {
     record: Option<ContainerRecord>,
     /// Raised whenever something may have changed; an older look is out of date.
     version: u64,
-    is_looking: bool,
+    phase: Phase,
+    /// When a look was first wanted, since the last one that succeeded.
+    wanted: Option<Instant>,
+    /// No list had been worked through when it was first heard of: it is not new, only not known yet.
+    is_initial: bool,
+    /// Its record could not be handed on.
+    is_unsent: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// What is known of it is not in doubt.
+    Idle,
+    /// It is to be looked at.
+    Waiting,
+    /// It is being looked at.
+    Looking,
 }
 
 /// The result of a look, put in.
 #[derive(Debug, PartialEq)]
 pub enum Change {
-    /// It was out of date: look again, and put in the answer under this version.
-    LookAgain(u64),
+    /// It was out of date: look again.
+    LookAgain,
     /// Nothing is different.
     Same,
-    /// It is different; `missed` is the action no event has told yet.
+    /// It is different, or was not handed on the last time.
     Changed {
         /// What it was before, where it was known.
         before: Option<Box<ContainerRecord>>,
-        /// The action that explains the change.
-        missed: Option<&'static str>,
+        /// What explains the change; an event may have told of it.
+        missed: Option<Missed>,
     },
 }
 
+/// An action that explains a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// In the engine's own words.
+    pub action: &'static str,
+    /// When the look that found it was wanted: an event of before explains another change.
+    pub wanted: Instant,
+}
+
 impl Table {
-    /// Something may have changed: true, with the version to look under, where nobody is looking yet.
-    pub fn touch(&mut self, id: &ContainerId) -> Option<u64> {
-        let entry = self.entries.entry(id.clone()).or_default();
+    /// Something may have changed: true where nobody is to look at it yet.
+    pub fn touch(&mut self, id: &ContainerId, now: Instant) -> bool {
+        let is_initial = !self.has_looked;
+        let entry = self.entries.entry(id.clone()).or_insert(Entry {
+            record: None,
+            version: 0,
+            phase: Phase::Idle,
+            wanted: None,
+            is_initial,
+            is_unsent: false,
+        });
         entry.version += 1;
-        (!std::mem::replace(&mut entry.is_looking, true)).then_some(entry.version)
+        entry.wanted.get_or_insert(now);
+        let is_first = entry.phase == Phase::Idle;
+        if is_first {
+            entry.phase = Phase::Waiting;
+        }
+        is_first
+    }
+
+    /// A look begins: the version to put its answer in under, where one is wanted.
+    pub fn begin(&mut self, id: &ContainerId) -> Option<u64> {
+        let entry = self.entries.get_mut(id).filter(|entry| entry.phase == Phase::Waiting)?;
+        entry.phase = Phase::Looking;
+        Some(entry.version)
     }
 
     /// An event told of this container.
@@ -67,16 +112,18 @@ impl Table {
         self.heard.get(id).and_then(|actions| actions.get(action)).is_some_and(|heard| *heard + CROSSING >= at)
     }
 
-    /// What a list shows against the table: the containers worth a look.
-    pub fn differing(&self, list: &[(ContainerId, ContainerState)]) -> Vec<ContainerId> {
+    /// The containers to look at after a list: first those that differ from the table, then the others, for a
+    /// list does not tell of a restart or a new name.
+    pub fn to_look_at(&mut self, list: &[(ContainerId, ContainerState)]) -> Vec<ContainerId> {
         let listed: HashMap<&ContainerId, ContainerState> = list.iter().map(|(id, state)| (id, *state)).collect();
-        let changed = list.iter().filter(|(id, state)| self.state(id) != Some(*state)).map(|(id, _)| id);
-        let missing = self
-            .entries
-            .iter()
-            .filter(|(id, entry)| entry.record.is_some() && !listed.contains_key(id))
-            .map(|(id, _)| id);
-        changed.chain(missing).cloned().collect()
+        self.entries.retain(|id, entry| entry.record.is_some() || entry.phase != Phase::Idle || listed.contains_key(id));
+        let missing = self.entries.keys().filter(|id| !listed.contains_key(id));
+        let is_known = |id: &ContainerId, state| self.record(id).is_some_and(|record| record.state == state);
+        let (known, differing): (Vec<_>, Vec<_>) = list.iter().partition(|(id, state)| is_known(id, *state));
+        // Those with stats first: their frames are what somebody waits for.
+        let (running, other): (Vec<_>, Vec<_>) = differing.into_iter().partition(|(_, state)| state.has_stats());
+        let ids = running.into_iter().chain(other).map(|(id, _)| id);
+        ids.chain(missing).chain(known.into_iter().map(|(id, _)| id)).cloned().collect()
     }
 
     /// The first list has been worked through: from now on what is new was missed, not unknown.
@@ -91,39 +138,60 @@ impl Table {
 
     /// Puts in what a look found; `None`: the container is gone.
     pub fn put(&mut self, id: &ContainerId, version: u64, found: Option<ContainerRecord>) -> Change {
-        let has_looked = self.has_looked;
         let Some(entry) = self.entries.get_mut(id) else { return Change::Same };
         if entry.version != version {
-            return Change::LookAgain(entry.version);
+            entry.phase = Phase::Waiting;
+            return Change::LookAgain;
         }
-        entry.is_looking = false;
+        entry.phase = Phase::Idle;
+        let wanted = entry.wanted.take();
         let before = entry.record.take();
-        let missed = missed_action(before.as_ref(), found.as_ref()).filter(|_| has_looked || before.is_some());
+        let missed = missed_action(before.as_ref(), found.as_ref())
+            .filter(|_| before.is_some() || !entry.is_initial)
+            .zip(wanted)
+            .map(|(action, wanted)| Missed { action, wanted });
         let is_same = match (&before, &found) {
             (Some(before), Some(found)) => same(before, found),
             (None, None) => true,
             _ => false,
         };
+        let was_sent = !std::mem::take(&mut entry.is_unsent);
         match found {
             Some(record) => entry.record = Some(record),
             None => drop(self.entries.remove(id)),
         }
-        if is_same { Change::Same } else { Change::Changed { before: before.map(Box::new), missed } }
+        if is_same && was_sent { Change::Same } else { Change::Changed { before: before.map(Box::new), missed } }
     }
 
     /// A look failed for a reason that says nothing of the container.
     pub fn look_failed(&mut self, id: &ContainerId) {
         if let Some(entry) = self.entries.get_mut(id) {
-            entry.is_looking = false;
-            if entry.record.is_none() {
-                self.entries.remove(id);
-            }
+            entry.phase = Phase::Idle;
         }
     }
 
-    /// True while an answer is awaited.
-    pub fn is_looking(&self) -> bool {
-        self.entries.values().any(|entry| entry.is_looking)
+    /// What was found could not be handed on: the next look is to show it again.
+    pub fn not_sent(&mut self, id: &ContainerId) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.is_unsent = true;
+        }
+    }
+
+    /// What is known of a container.
+    pub fn record(&self, id: &ContainerId) -> Option<&ContainerRecord> {
+        self.entries.get(id)?.record.as_ref()
+    }
+
+    /// The containers of which it is certain that they have stats.
+    pub fn with_stats(&self) -> impl Iterator<Item = &ContainerRecord> {
+        let certain = self.entries.values().filter(|entry| entry.phase == Phase::Idle);
+        certain.filter_map(|entry| entry.record.as_ref()).filter(|record| record.state.has_stats())
+    }
+
+    /// The containers in doubt: to be looked at, or not known although they are there.
+    pub fn unsure(&self) -> HashSet<ContainerId> {
+        let unsure = self.entries.iter().filter(|(_, entry)| entry.phase != Phase::Idle || entry.record.is_none());
+        unsure.map(|(id, _)| id.clone()).collect()
     }
 
     /// All known containers.
@@ -138,10 +206,6 @@ impl Table {
             *states.entry(record.state.name()).or_insert(0) += 1;
         }
         states
-    }
-
-    fn state(&self, id: &ContainerId) -> Option<ContainerState> {
-        self.entries.get(id)?.record.as_ref().map(|record| record.state)
     }
 }
 
@@ -198,145 +262,5 @@ pub fn missed_event(record: &ContainerRecord, action: &'static str, now: Timesta
 }
 
 #[cfg(test)]
-mod tests {
-    use model::HostName;
-
-    use super::*;
-
-    fn id(letter: char) -> ContainerId {
-        ContainerId::try_new(&letter.to_string().repeat(64)).unwrap()
-    }
-
-    fn record(letter: char, state: ContainerState, started: i64) -> ContainerRecord {
-        ContainerRecord {
-            host: HostName::try_new("h").unwrap(),
-            container_id: id(letter),
-            container_name: format!("c-{letter}"),
-            image: "busybox".into(),
-            image_id: None,
-            compose_project: None,
-            compose_service: None,
-            state,
-            status: None,
-            pid: None,
-            exit_code: None,
-            oom_killed: None,
-            error: None,
-            created_at: None,
-            started_at: Some(Timestamp::from_nanos(started)),
-            finished_at: None,
-            health: None,
-            labels: BTreeMap::new(),
-            ports: Vec::new(),
-            networks: Vec::new(),
-            mounts: Vec::new(),
-            network_scope: None,
-            restart_policy: None,
-            restart_count: None,
-            cpu_limit_cores: None,
-            memory_limit_bytes: None,
-            pids_limit: None,
-            observed_at: Timestamp::default(),
-        }
-    }
-
-    /// Puts `found` in as the answer to a look that nothing overtook.
-    fn put(table: &mut Table, letter: char, found: Option<ContainerRecord>) -> Change {
-        let version = table.touch(&id(letter)).expect("nobody is looking");
-        table.put(&id(letter), version, found)
-    }
-
-    fn missed(change: Change) -> Option<&'static str> {
-        match change {
-            Change::Changed { missed, .. } => missed,
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn a_look_that_an_event_overtook_is_taken_again() {
-        let mut table = Table::default();
-        let version = table.touch(&id('a')).unwrap();
-        assert_eq!(table.touch(&id('a')), None, "one look at a time");
-        let stale = table.put(&id('a'), version, Some(record('a', ContainerState::Running, 1)));
-        assert_eq!(stale, Change::LookAgain(version + 1));
-        let fresh = table.put(&id('a'), version + 1, Some(record('a', ContainerState::Exited, 1)));
-        assert!(matches!(fresh, Change::Changed { .. }));
-    }
-
-    #[test]
-    fn what_the_first_look_finds_was_not_missed() {
-        let mut table = Table::default();
-        assert_eq!(missed(put(&mut table, 'a', Some(record('a', ContainerState::Running, 1)))), None);
-        table.looked();
-        assert_eq!(missed(put(&mut table, 'b', Some(record('b', ContainerState::Running, 1)))), Some("start"));
-    }
-
-    #[test]
-    fn every_missed_change_is_named_in_the_engines_words() {
-        use ContainerState::{Created, Exited, Paused, Running};
-        let cases = [
-            (Some((Running, 1)), Some((Exited, 1)), Some("die")),
-            (Some((Exited, 1)), Some((Running, 2)), Some("start")),
-            (Some((Running, 1)), Some((Running, 2)), Some("start")),
-            (Some((Running, 1)), Some((Paused, 1)), Some("pause")),
-            (Some((Paused, 1)), Some((Running, 1)), Some("unpause")),
-            (Some((Created, 0)), Some((Exited, 0)), None),
-            (Some((Exited, 1)), None, Some("destroy")),
-            (Some((Running, 1)), Some((Running, 1)), None),
-        ];
-        for (before, after, expected) in cases {
-            let mut table = Table::default();
-            table.looked();
-            if let Some((state, started)) = before {
-                put(&mut table, 'a', Some(record('a', state, started)));
-            }
-            let found = after.map(|(state, started)| record('a', state, started));
-            assert_eq!(missed(put(&mut table, 'a', found)), expected, "{before:?} → {after:?}");
-        }
-    }
-
-    #[test]
-    fn the_engines_words_for_how_long_it_is_up_are_no_change() {
-        let mut table = Table::default();
-        put(&mut table, 'a', Some(record('a', ContainerState::Running, 1)));
-        let mut later = record('a', ContainerState::Running, 1);
-        (later.status, later.observed_at) = (Some("Up 3 hours".into()), Timestamp::from_nanos(99));
-        assert_eq!(put(&mut table, 'a', Some(later)), Change::Same);
-    }
-
-    #[test]
-    fn a_list_is_compared_by_state_and_by_absence() {
-        let mut table = Table::default();
-        for letter in ['a', 'b', 'c'] {
-            put(&mut table, letter, Some(record(letter, ContainerState::Running, 1)));
-        }
-        let list =
-            [(id('a'), ContainerState::Running), (id('b'), ContainerState::Exited), (id('d'), ContainerState::Created)];
-        let mut differing = table.differing(&list);
-        differing.sort();
-        assert_eq!(differing, [id('b'), id('c'), id('d')]);
-    }
-
-    #[test]
-    fn an_event_explains_only_its_own_action() {
-        let (mut table, now) = (Table::default(), Instant::now());
-        table.hear(&id('a'), "start", now);
-        table.hear(&id('b'), "remove", now);
-        assert!(table.was_heard(&id('a'), "start", now) && !table.was_heard(&id('a'), "die", now));
-        assert!(table.was_heard(&id('b'), "destroy", now));
-        assert!(!table.was_heard(&id('a'), "start", now + 2 * CROSSING), "that was another start");
-    }
-
-    #[test]
-    fn a_failed_look_keeps_what_was_known() {
-        let mut table = Table::default();
-        put(&mut table, 'a', Some(record('a', ContainerState::Running, 1)));
-        table.touch(&id('a')).unwrap();
-        table.look_failed(&id('a'));
-        assert_eq!(table.records().count(), 1);
-        table.touch(&id('b')).unwrap();
-        table.look_failed(&id('b'));
-        assert_eq!(table.records().count(), 1, "a container that was never seen leaves nothing behind");
-    }
-}
+#[path = "table_tests.rs"]
+mod tests;

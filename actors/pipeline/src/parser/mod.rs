@@ -90,13 +90,19 @@ impl Parser {
             self.state.previous.remove(&raw.series);
             return Err(LossReason::EmptyFrame);
         };
-        let previous = self.state.previous.get(&raw.series).filter(|previous| previous.run == run);
-        if previous.is_some_and(|previous| previous.frame.read >= frame.read) {
+        let subject = &raw.subject;
+        let slot = self.state.previous.get_mut(&raw.series);
+        let earlier = slot.as_deref().filter(|previous| previous.run == run).map(|previous| &previous.frame);
+        // An earlier read than before is no repetition: the engine's clock was set back.
+        if earlier.is_some_and(|earlier| earlier.read == frame.read) {
             return Err(LossReason::DuplicateFrame);
         }
-        let subject = &raw.subject;
-        let sample = compute::sample(previous.map(|previous| &previous.frame), &frame, subject.os, subject.cpu_clock);
-        self.state.previous.insert(raw.series, Previous { run, frame });
+        let sample = compute::sample(earlier, &frame, subject.os, subject.cpu_clock);
+        let current = Previous { run, frame };
+        match slot {
+            Some(slot) => *slot = current,
+            None => drop(self.state.previous.insert(raw.series, current)),
+        }
         Ok(StatsRecord {
             meta: subject.meta.clone(),
             timestamp,

@@ -4,20 +4,25 @@
 //! A restart loses nothing: the range in hand is still the cursor's, and is delivered again.
 
 mod attempt;
+mod health;
+mod retry;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix::fut::wrap_future;
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler};
 use actor_runtime::{Backoff, Cell, Drain, Exit, Progress};
-use model::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::faults::{Faults, Point};
 use crate::metrics::Metrics;
-use crate::ports::{Deliver, DeliverError, FailureClass, Journal, Range, Receipt};
-use attempt::deliver_or_halve;
+use crate::ports::{Deliver, DeliverError, FailureClass, Journal, JournalError, Range, Receipt};
+use attempt::{Delivery, Guard, Setback};
+use retry::Attempts;
+
+pub use health::{SinkHealth, SinkState};
 
 /// What a sink needs.
 #[derive(Clone)]
@@ -38,188 +43,143 @@ pub struct SinkDeps {
     pub faults: Faults,
 }
 
-/// How it is with a sink's server. Shared with readers on any thread.
-#[derive(Debug, Default)]
-pub struct SinkHealth {
-    state: Mutex<SinkState>,
-}
-
-/// How it is with a sink's server.
-#[derive(Clone, Debug, Default)]
-pub struct SinkState {
-    /// Kind of its client.
-    pub kind: &'static str,
-    /// Where it delivers to, without secrets.
-    pub target: String,
-    /// Failed attempts since the start.
-    pub failures: u64,
-    /// When its server last took something.
-    pub delivered_at: Option<Timestamp>,
-    /// Why the present attempt fails; `None` while all is well.
-    pub failing: Option<String>,
-}
-
-impl SinkHealth {
-    /// The present state.
-    pub fn state(&self) -> SinkState {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, SinkState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The actor.
 pub struct Sink {
     cell: Cell,
     deps: SinkDeps,
+    draining: CancellationToken,
 }
 
 impl Sink {
     /// A sink that lives in `cell`.
     pub fn new(cell: Cell, deps: SinkDeps) -> Self {
-        Self { cell, deps }
+        Self { cell, deps, draining: CancellationToken::new() }
     }
 }
 
-/// How long a failing sink waits at most, by class: a person's hand takes longer than a network's hiccup.
-const PROBE: Duration = Duration::from_secs(60);
-const SLOW: Duration = Duration::from_secs(1);
+/// A client that has not returned for so long is asked again: its own deadlines are shorter.
+const DELIVER_WITHIN: Duration = Duration::from_secs(300);
+const PREPARE_WITHIN: Duration = Duration::from_secs(60);
+
+/// A range on which so many lives of the sink ended is taken apart under guard, until what ends them stands alone.
+const LIVES: u32 = 2;
 
 /// Delivers until the journal is closed and has nothing left.
-async fn run(deps: SinkDeps, progress: Progress) -> Exit {
+async fn run(deps: SinkDeps, progress: Progress, draining: CancellationToken) -> Exit {
     let mut deliver = (deps.connect)();
-    let mut attempts = Attempts::new(&deps, &progress);
-    {
-        let mut health = deps.health.lock();
-        (health.kind, health.target) = (deliver.kind(), deliver.target());
-    }
+    let mut attempts = Attempts::new(&deps, &progress, draining);
+    deps.health.is_of(&*deliver);
     deps.journal.register(&deps.name, deliver.appetite());
-    while let Err(error) = deliver.prepare().await {
-        attempts.failed(&*deliver, &error).await;
-    }
+    prepare(&mut *deliver, &mut attempts).await;
     loop {
         progress.pending(0);
         let Some(range) = deps.journal.next(&deps.name).await else { break };
         progress.pending(range.rows() as u64);
-        if range.batches.is_empty() {
-            commit(&deps, &range, &Receipt::default()).await;
-            continue;
+        let mut receipt = Receipt::default();
+        if !range.batches.is_empty() {
+            let guard = if deps.health.lives_ended_on(&range) < LIVES { Guard::None } else { Guard::Panics };
+            deps.health.begin(&range);
+            receipt = deliver_all(&deps, &mut deliver, &range, &mut attempts, guard).await;
         }
-        let receipt = loop {
-            deps.faults.strike(Point::SinkBefore);
-            let since = Instant::now();
-            match deliver_or_halve(&mut *deliver, &range).await {
-                Ok(receipt) => {
-                    deps.faults.strike(Point::SinkAfter);
-                    deps.metrics.delivered(&deps.name, since.elapsed());
-                    attempts.succeeded();
-                    break receipt;
-                }
-                Err(error) => {
-                    attempts.failed(&*deliver, &error).await;
-                    if matches!(error.class, FailureClass::Schema | FailureClass::Config) {
-                        while let Err(error) = deliver.prepare().await {
-                            attempts.failed(&*deliver, &error).await;
-                        }
-                    }
-                }
-            }
-        };
-        for rejection in &receipt.rejected {
+        if let Some(first) = receipt.rejected.first() {
             tracing::error!(
                 sink = &*deps.name,
-                stream = rejection.stream.name(),
-                sequence = rejection.sequence,
-                error = rejection.error,
-                "record refused for good"
+                records = receipt.rejected.len(),
+                stream = first.stream.name(),
+                sequence = first.sequence,
+                error = first.error,
+                "records refused for good; the first of them"
             );
         }
-        commit(&deps, &range, &receipt).await;
+        if let Err(error) = commit(&deps, &range, &receipt, &mut attempts).await {
+            // The range stays the cursor's: at least once.
+            return Exit::Failure(Arc::new(error));
+        }
+        deps.health.settle();
     }
     deliver.close().await;
     Exit::Drained
 }
 
-async fn commit(deps: &SinkDeps, range: &Range, receipt: &Receipt) {
-    if let Err(error) = deps.journal.commit(&deps.name, range, receipt).await {
-        // The range stays the cursor's and is delivered again: at least once.
-        tracing::error!(sink = &*deps.name, %error, "journal cannot move the cursor");
+/// Delivers a range, however long its server does not take it.
+async fn deliver_all(
+    deps: &SinkDeps,
+    deliver: &mut Box<dyn Deliver>,
+    range: &Range,
+    attempts: &mut Attempts<'_>,
+    guard: Guard,
+) -> Receipt {
+    let mut delivery = Delivery::new(range);
+    loop {
+        deps.faults.strike(Point::SinkBefore);
+        let since = Instant::now();
+        let outcome = {
+            // A server may be slow: the clients keep their own deadlines, and this one the last.
+            let _protected = attempts.progress.protect();
+            delivery.advance(&mut **deliver, DELIVER_WITHIN, guard).await
+        };
+        match outcome {
+            Ok(()) => {
+                deps.faults.strike(Point::SinkAfter);
+                deps.metrics.delivered(&deps.name, since.elapsed());
+                attempts.succeeded();
+                return delivery.into_receipt();
+            }
+            Err(Setback::Failed(error)) => {
+                attempts.failed(&**deliver, &error).await;
+                if matches!(error.class, FailureClass::Schema | FailureClass::Config) {
+                    prepare(&mut **deliver, attempts).await;
+                }
+            }
+            Err(Setback::Panicked) => {
+                *deliver = (deps.connect)();
+                prepare(&mut **deliver, attempts).await;
+            }
+        }
     }
 }
 
-/// Counts failures in a row, and waits after each.
-struct Attempts<'a> {
-    deps: &'a SinkDeps,
-    progress: &'a Progress,
-    failures: u32,
-}
-
-impl<'a> Attempts<'a> {
-    fn new(deps: &'a SinkDeps, progress: &'a Progress) -> Self {
-        Self { deps, progress, failures: 0 }
-    }
-
-    fn succeeded(&mut self) {
-        self.progress.tick();
-        self.deps.metrics.attempt(&self.deps.name, "delivered");
-        if self.failures > 0 {
-            tracing::info!(sink = &*self.deps.name, failures = self.failures, "delivers again");
-            self.failures = 0;
+async fn prepare(deliver: &mut dyn Deliver, attempts: &mut Attempts<'_>) {
+    let was_well = attempts.is_well();
+    loop {
+        let silent = || DeliverError::new(FailureClass::Retry, format!("no connection within {PREPARE_WITHIN:?}"));
+        let prepared = {
+            let _protected = attempts.progress.protect();
+            timeout(PREPARE_WITHIN, deliver.prepare()).await.unwrap_or_else(|_| Err(silent()))
+        };
+        match prepared {
+            Ok(()) if was_well => return attempts.prepared(),
+            Ok(()) => return,
+            Err(error) => attempts.failed(deliver, &error).await,
         }
-        let mut health = self.deps.health.lock();
-        health.failing = None;
-        health.delivered_at = Some(Timestamp::from(SystemTime::now()));
-    }
-
-    async fn failed(&mut self, deliver: &dyn Deliver, error: &DeliverError) {
-        self.failures = self.failures.saturating_add(1);
-        self.deps.metrics.attempt(&self.deps.name, error.class.name());
-        {
-            let mut health = self.deps.health.lock();
-            health.failures += 1;
-            health.failing = Some(error.message.clone());
-        }
-        let delay = wait_after(error, self.failures, &self.deps.backoff);
-        let (sink, target, class, failures) = (&*self.deps.name, deliver.target(), error.class.name(), self.failures);
-        let next_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        // The first failure is news, then every power of two: an outage is not a flood.
-        if failures.is_power_of_two() {
-            tracing::warn!(
-                sink,
-                target,
-                class,
-                failures,
-                next_ms,
-                error = error.message,
-                "cannot deliver; keeps the data and tries again"
-            );
-        } else {
-            tracing::debug!(sink, target, class, failures, next_ms, error = error.message, "cannot deliver");
-        }
-        let _protected = self.progress.protect();
-        tokio::time::sleep(delay).await;
     }
 }
 
-/// How long to wait after the n-th failure in a row.
-fn wait_after(error: &DeliverError, failures: u32, backoff: &Backoff) -> Duration {
-    let own = match error.class {
-        FailureClass::Retry | FailureClass::Split | FailureClass::Schema | FailureClass::Poison => {
-            backoff.delay(failures)
+/// Moves the cursor, however long the journal's storage does not take it; an error where it is closed.
+async fn commit(
+    deps: &SinkDeps,
+    range: &Range,
+    receipt: &Receipt,
+    attempts: &mut Attempts<'_>,
+) -> Result<(), JournalError> {
+    let mut failures = 0;
+    loop {
+        match deps.journal.commit(&deps.name, range, receipt).await {
+            Err(JournalError::Storage(error)) => {
+                failures += 1;
+                tracing::error!(sink = &*deps.name, failures, error, "journal cannot move the cursor; trying again");
+                attempts.wait(deps.backoff.delay(failures)).await;
+            }
+            settled => return settled,
         }
-        FailureClass::RetrySlow => backoff.delay(failures).max(SLOW),
-        FailureClass::Config => backoff.delay(failures.saturating_add(3)).clamp(SLOW, PROBE),
-    };
-    error.retry_after.map_or(own, |wanted| wanted.min(PROBE).max(own))
+    }
 }
 
 impl Actor for Sink {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let delivery = run(self.deps.clone(), self.cell.progress().clone());
+        let delivery = run(self.deps.clone(), self.cell.progress().clone(), self.draining.clone());
         ctx.spawn(wrap_future(delivery).map(|exit, sink: &mut Self, ctx| sink.cell.finish(ctx, exit)));
     }
 }
@@ -230,37 +190,8 @@ impl Handler<Drain> for Sink {
     type Result = ();
 
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
-        // The end of the journal is what ends a sink: it goes on until it has delivered everything.
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn backoff() -> Backoff {
-        Backoff::try_new(Duration::from_millis(100), Duration::from_secs(10), 0.0).unwrap()
-    }
-
-    #[test]
-    fn an_overloaded_server_is_given_at_least_a_second() {
-        let error = DeliverError::new(FailureClass::RetrySlow, "busy");
-        assert_eq!(wait_after(&error, 1, &backoff()), SLOW);
-        assert_eq!(wait_after(&error, 9, &backoff()), Duration::from_secs(10));
-    }
-
-    #[test]
-    fn a_servers_wish_is_honoured_up_to_a_minute() {
-        let mut error = DeliverError::new(FailureClass::Retry, "busy");
-        error.retry_after = Some(Duration::from_secs(7));
-        assert_eq!(wait_after(&error, 1, &backoff()), Duration::from_secs(7));
-        error.retry_after = Some(Duration::from_secs(3600));
-        assert_eq!(wait_after(&error, 1, &backoff()), PROBE);
-    }
-
-    #[test]
-    fn a_passing_failure_is_retried_soon() {
-        let error = DeliverError::new(FailureClass::Retry, "reset");
-        assert_eq!(wait_after(&error, 1, &backoff()), Duration::from_millis(100));
+        // The end of the journal is what ends a sink: it goes on until it has delivered everything, and waits no
+        // longer than it must between attempts.
+        self.draining.cancel();
     }
 }

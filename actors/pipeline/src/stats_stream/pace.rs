@@ -36,9 +36,38 @@ pub fn phase(series: u64, interval: Duration) -> Duration {
     interval.mul_f64(spread as f64 / f64::from(u32::MAX))
 }
 
-/// A frame that never comes: how long to wait before a stream is opened anew.
-pub fn idle_limit(interval: Duration) -> Duration {
-    (interval * 5).max(Duration::from_secs(10))
+/// How long a stream may be silent before it is opened anew. The engine's pace is its own: one second and a
+/// few milliseconds for each container it has.
+#[derive(Debug)]
+pub struct Patience {
+    least: Duration,
+    limit: Duration,
+}
+
+/// However slow an engine is: it is asked again after this.
+const MOST_PATIENCE: Duration = Duration::from_secs(120);
+
+impl Patience {
+    /// At least five intervals, and ten seconds.
+    pub fn new(interval: Duration) -> Self {
+        let least = (interval * 5).max(Duration::from_secs(10));
+        Self { least, limit: least }
+    }
+
+    /// How long silence is no failure.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// A frame came so long after the one before, or after the stream was opened.
+    pub fn came(&mut self, gap: Duration) {
+        self.limit = (gap * 5).clamp(self.least, MOST_PATIENCE.max(self.least));
+    }
+
+    /// None came.
+    pub fn ran_out(&mut self) {
+        self.limit = (self.limit * 2).min(MOST_PATIENCE.max(self.least));
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +89,21 @@ mod tests {
     #[test]
     fn one_frame_in_five_is_kept_at_an_interval_of_five_seconds() {
         assert_eq!(kept(Duration::from_secs(5), (0..50).map(|tick| tick * 1004)), 10);
+    }
+
+    #[test]
+    fn patience_follows_the_pace_of_a_slow_engine_and_has_an_end() {
+        let seconds = Duration::from_secs;
+        let mut patience = Patience::new(seconds(1));
+        assert_eq!(patience.limit(), seconds(10));
+        patience.ran_out();
+        assert_eq!(patience.limit(), seconds(20));
+        patience.came(seconds(16));
+        assert_eq!(patience.limit(), seconds(80));
+        patience.came(seconds(1));
+        assert_eq!(patience.limit(), seconds(10));
+        (0..50).for_each(|_| patience.ran_out());
+        assert_eq!(patience.limit(), MOST_PATIENCE);
     }
 
     #[test]

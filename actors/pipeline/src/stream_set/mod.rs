@@ -3,9 +3,9 @@
 //! In: [`Track`] from the `Inventory`, exits of its streams. Out: streams started and ended in their group,
 //! [`Look`] where a stream ended by itself. Owns nothing: the roster is the topology's and outlives it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::prelude::{Actor, Context, Handler, Message};
@@ -41,35 +41,60 @@ pub struct StreamSetDeps {
     pub faults: Faults,
 }
 
-/// The streams that are followed, by container. Outlives restarts of the set, as the streams do.
+/// The streams that are followed. Outlives restarts of the set, as the streams do.
 #[derive(Clone, Default)]
 pub struct Roster {
-    streams: Arc<Mutex<HashMap<ContainerId, Followed>>>,
+    streams: Arc<Mutex<Streams>>,
+}
+
+#[derive(Default)]
+struct Streams {
+    followed: HashMap<ContainerId, Followed>,
+    containers: HashMap<u64, ContainerId>,
 }
 
 struct Followed {
     series: u64,
+    /// A stream whose sender is gone ends by itself.
     subject: watch::Sender<Arc<Subject>>,
 }
 
 impl Roster {
     /// Forgets all streams: their group begins anew. The numbers of those that were followed.
     pub fn clear(&self) -> Vec<u64> {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        streams.drain().map(|(_, followed)| followed.series).collect()
+        let mut streams = self.lock();
+        streams.followed.clear();
+        streams.containers.drain().map(|(series, _)| series).collect()
     }
 
     /// The containers that are followed.
     pub fn containers(&self) -> Vec<ContainerId> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        self.lock().followed.keys().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Streams {
+    fn remove(&mut self, id: &ContainerId) -> Option<u64> {
+        let series = self.followed.remove(id)?.series;
+        self.containers.remove(&series);
+        Some(series)
     }
 }
 
 /// What is to be followed.
 #[derive(Clone, Debug)]
 pub enum Track {
-    /// These, and no others.
-    Exactly(Vec<Subject>),
+    /// These and no others.
+    Exactly {
+        /// To be followed.
+        subjects: Vec<Subject>,
+        /// In doubt: followed on if they are, and not begun if they are not.
+        unsure: HashSet<ContainerId>,
+    },
     /// This one too, or with this new subject.
     Follow(Box<Subject>),
     /// Not this one any more.
@@ -84,6 +109,7 @@ impl Message for Track {
 pub struct StreamSet {
     cell: Cell,
     deps: StreamSetDeps,
+    stream: Arc<StatsStreamDeps>,
 }
 
 /// Every stream has a number of its own in the life of the process.
@@ -98,13 +124,14 @@ const STREAM_DRAIN: Duration = Duration::from_secs(2);
 impl StreamSet {
     /// A set that lives in `cell`.
     pub fn new(cell: Cell, deps: StreamSetDeps) -> Self {
-        Self { cell, deps }
+        let stream = Arc::new(deps.stream.clone());
+        Self { cell, deps, stream }
     }
 
     fn follow(&self, subject: Subject) {
-        let mut streams = self.deps.roster.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = self.deps.roster.lock();
         let id = subject.meta.container_id.clone();
-        if let Some(followed) = streams.get(&id) {
+        if let Some(followed) = streams.followed.get(&id) {
             followed.subject.send_if_modified(|current| {
                 let is_new = **current != subject;
                 if is_new {
@@ -116,25 +143,26 @@ impl StreamSet {
         }
         let series = NEXT_SERIES.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = watch::channel(Arc::new(subject));
-        streams.insert(id.clone(), Followed { series, subject: sender });
         let (_, inbox) = mailbox::<StatsStream>(STREAM_PERMITS);
-        let deps = self.deps.stream.clone();
+        let deps = self.stream.clone();
         let stream =
             ChildSpec::actor(child_id(&id, series), inbox, move |cell| StatsStream::new(cell, deps, series, receiver))
                 .policy(RestartPolicy::Transient)
                 .shutdown(Shutdown::Timeout(STREAM_DRAIN));
+        streams.containers.insert(series, id.clone());
+        streams.followed.insert(id, Followed { series, subject: sender });
         self.deps.group.add(stream);
     }
 
     fn leave(&self, id: &ContainerId) {
-        let followed = self.deps.roster.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        if let Some(followed) = followed {
-            self.deps.group.remove(child_id(id, followed.series));
+        let followed = self.deps.roster.lock().remove(id);
+        if let Some(series) = followed {
+            self.deps.group.remove(child_id(id, series));
         }
     }
 
     fn show_count(&self) {
-        let count = self.deps.roster.streams.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let count = self.deps.roster.lock().followed.len();
         self.deps.metrics.streams(self.deps.stream.engine.host().as_str(), count);
     }
 }
@@ -164,15 +192,12 @@ impl Handler<Track> for StreamSet {
     fn handle(&mut self, track: Track, _: &mut Context<Self>) {
         self.deps.faults.strike(Point::StreamSet);
         match track {
-            Track::Exactly(subjects) => {
-                for id in self.deps.roster.containers() {
-                    if !subjects.iter().any(|subject| subject.meta.container_id == id) {
-                        self.leave(&id);
-                    }
-                }
-                for subject in subjects {
-                    self.follow(subject);
-                }
+            Track::Exactly { subjects, unsure } => {
+                let wanted: HashSet<&ContainerId> =
+                    subjects.iter().map(|subject| &subject.meta.container_id).chain(&unsure).collect();
+                let left = self.deps.roster.containers().into_iter().filter(|id| !wanted.contains(id));
+                left.for_each(|id| self.leave(&id));
+                subjects.into_iter().for_each(|subject| self.follow(subject));
             }
             Track::Follow(subject) => self.follow(*subject),
             Track::Leave(id) => self.leave(&id),
@@ -187,12 +212,16 @@ impl Handler<ChildExit> for StreamSet {
     fn handle(&mut self, ended: ChildExit, _: &mut Context<Self>) {
         let Some(series) = series_of(&ended.id) else { return };
         self.deps.router.forget(series);
-        let mut streams = self.deps.roster.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let container = streams.iter().find(|(_, followed)| followed.series == series).map(|(id, _)| id.clone());
-        if let Some(id) = container {
+        let ended = {
+            let mut streams = self.deps.roster.lock();
+            let id = streams.containers.remove(&series);
+            if let Some(id) = &id {
+                streams.followed.remove(id);
+            }
+            id
+        };
+        if let Some(id) = ended {
             // It ended by itself: whether there is anything left to follow, the engine knows.
-            streams.remove(&id);
-            drop(streams);
             self.deps.look.signal(Look(id));
             self.show_count();
         }

@@ -37,6 +37,9 @@ pub(crate) static OPERATIONS: [&Operation; 15] = [
     &documents::DOCS,
 ];
 
+/// Where probes ask, over and over, whether the process does its job.
+pub(crate) const READINESS: &str = probes::READY.path;
+
 /// What every path is served with.
 const METHODS: &str = "GET, HEAD";
 

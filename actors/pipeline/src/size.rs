@@ -1,0 +1,50 @@
+//! How much memory a record takes: bounds in bytes are kept by these estimates.
+
+use std::collections::BTreeMap;
+
+use model::{ContainerRecord, EngineEvent, EventRecord, HostRecord, StatsRecord};
+
+/// Estimated memory of a value, in bytes.
+pub trait Size {
+    /// The estimate.
+    fn size(&self) -> usize;
+}
+
+impl Size for StatsRecord {
+    fn size(&self) -> usize {
+        // The identity is shared by all records of a run.
+        size_of::<Self>()
+    }
+}
+
+impl Size for EngineEvent {
+    fn size(&self) -> usize {
+        let argument = self.argument.as_ref().map_or(0, String::len);
+        size_of::<Self>() + texts(&self.attributes) + self.actor_id.len() + self.action.len() + argument + 64
+    }
+}
+
+impl Size for EventRecord {
+    fn size(&self) -> usize {
+        let argument = self.argument.as_ref().map_or(0, String::len);
+        size_of::<Self>() + texts(&self.attributes) + self.actor_id.len() + argument + 128
+    }
+}
+
+impl Size for ContainerRecord {
+    fn size(&self) -> usize {
+        let output = self.health.as_ref().and_then(|health| health.last_output.as_ref()).map_or(0, String::len);
+        let lists = 96 * (self.ports.len() + self.networks.len() + self.mounts.len());
+        size_of::<Self>() + texts(&self.labels) + lists + output + 256
+    }
+}
+
+impl Size for HostRecord {
+    fn size(&self) -> usize {
+        size_of::<Self>() + 256
+    }
+}
+
+fn texts(map: &BTreeMap<String, String>) -> usize {
+    map.iter().map(|(key, value)| key.len() + value.len() + 48).sum()
+}

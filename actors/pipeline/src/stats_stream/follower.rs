@@ -1,0 +1,285 @@
+//! Following one container: opens, takes frames, opens again.
+
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime};
+
+use actor_runtime::{Exit, Room, TrySendError, Weight};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use memchr::memmem::Finder;
+use model::{ContainerId, LossReason, Stream, Timestamp};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::pace::{Pace, Patience, phase};
+use super::{StatsMode, StatsStreamDeps};
+use crate::faults::Point;
+use crate::host_connection::Suspect;
+use crate::inventory::Look;
+use crate::messages::{RawFrame, Subject};
+use crate::ports::{EngineError, EngineFailure, EngineInfo};
+
+/// First API version whose engine answers a one-shot poll without waiting for its collector's tick.
+const POLL_AT_ONCE: (u32, u32) = (1, 44);
+
+/// Placeholders in a row after which the container is looked at: it may have stopped unheard.
+const EMPTY_BEFORE_LOOK: u32 = 3;
+
+/// A connection that lived so long was a good one: the next pause begins small again.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// A stream that ends in order is opened anew no faster than this, however fast the engine ends it.
+const REOPEN: Duration = Duration::from_secs(1);
+
+/// Why following stopped.
+enum Stop {
+    /// The engine ended the stream in order: the container was removed.
+    Ended,
+    /// Nobody knows of this stream any more.
+    Forgotten,
+    Failed(EngineError),
+    /// The parsers are gone: their group is about to be built anew, and this stream with it.
+    CutOff,
+}
+
+/// Room at the parser, on its way.
+type Awaited = BoxFuture<'static, Option<Room<RawFrame>>>;
+
+pub(super) struct Follower {
+    deps: Arc<StatsStreamDeps>,
+    series: u64,
+    subject: watch::Receiver<Arc<Subject>>,
+    pace: Pace,
+    patience: Patience,
+    waiting: Option<RawFrame>,
+    empty: u32,
+}
+
+impl Follower {
+    pub fn new(deps: Arc<StatsStreamDeps>, series: u64, subject: watch::Receiver<Arc<Subject>>) -> Self {
+        let (pace, patience) = (Pace::new(deps.interval), Patience::new(deps.interval));
+        Self { deps, series, subject, pace, patience, waiting: None, empty: 0 }
+    }
+
+    /// Follows until the container is gone, the stream is drained, or the engine refuses. Hands on the frame
+    /// it holds in any case.
+    pub async fn run(mut self, draining: CancellationToken) -> Exit {
+        let exit = tokio::select! {
+            biased;
+            () = draining.cancelled() => Exit::Drained,
+            exit = self.follow() => exit,
+        };
+        self.hand_on().await;
+        exit
+    }
+
+    async fn follow(&mut self) -> Exit {
+        let deps = self.deps.clone();
+        let mut failures: u32 = 0;
+        loop {
+            let info = deps.link.up().await;
+            let opened = Instant::now();
+            let stop = if self.polls(&info) { self.poll().await } else { self.stream().await };
+            failures = if opened.elapsed() >= STEADY { 1 } else { failures.saturating_add(1) };
+            match stop {
+                Stop::Forgotten => return Exit::Normal,
+                Stop::CutOff => return Exit::failure("the parsers are gone"),
+                Stop::Ended => {
+                    self.hand_on().await;
+                    sleep_until(opened + REOPEN).await;
+                    return Exit::Normal;
+                }
+                Stop::Failed(error) => {
+                    let host = deps.engine.host().as_str();
+                    deps.metrics.engine_error(host, error.failure.name());
+                    tracing::debug!(host, container = self.container().short(), %error, "stats stream broke");
+                    match error.failure {
+                        EngineFailure::Unreachable | EngineFailure::Timeout => drop(deps.suspect.signal(Suspect)),
+                        // An engine in trouble answers so to all its streams, and gets over it.
+                        EngineFailure::Server => {}
+                        EngineFailure::Gone => {
+                            // The inventory is asked after this.
+                            self.hand_on().await;
+                            sleep(REOPEN).await;
+                            return Exit::Normal;
+                        }
+                        EngineFailure::Refused | EngineFailure::Request | EngineFailure::Malformed => {
+                            return Exit::Failure(Arc::new(error));
+                        }
+                    }
+                }
+            }
+            self.hand_on().await;
+            sleep(deps.backoff.delay(failures)).await;
+        }
+    }
+
+    fn polls(&self, info: &EngineInfo) -> bool {
+        match self.deps.mode {
+            StatsMode::Auto => info.api_version >= POLL_AT_ONCE,
+            StatsMode::Poll => true,
+            StatsMode::Stream => false,
+        }
+    }
+
+    /// Follows the engine's stream.
+    async fn stream(&mut self) -> Stop {
+        let deps = self.deps.clone();
+        let mut feed = match deps.engine.stats(&self.container()).await {
+            Ok(feed) => feed,
+            Err(error) => return Stop::Failed(error),
+        };
+        let mut room: Option<Awaited> = None;
+        let mut taken = Instant::now();
+        // One timer for the whole stream: it is moved when it fires, not with every frame.
+        let mut silence = std::pin::pin!(sleep(self.patience.limit()));
+        loop {
+            tokio::select! {
+                biased;
+                room_there = arrival(&mut room) => match (room_there, self.waiting.take()) {
+                    (Some(free), Some(frame)) => {
+                        room = None;
+                        // Where the parser is gone for good the frame is dropped, and its custody counts it.
+                        free.send(frame).ok();
+                    }
+                    _ => return Stop::CutOff,
+                },
+                frame = feed.next() => match frame {
+                    Some(Ok(_)) if self.subject.has_changed().is_err() => return Stop::Forgotten,
+                    Some(Ok(bytes)) => {
+                        let now = Instant::now();
+                        self.patience.came(now.duration_since(taken));
+                        taken = now;
+                        if self.pace.keep(now) {
+                            self.take(bytes);
+                        } else {
+                            self.pass_over(&bytes);
+                        }
+                        if let (Some(frame), None) = (&self.waiting, &room) {
+                            // The place in the queue is kept while newer frames replace the one that waits.
+                            let (outlet, weight) = (deps.router.frames(self.series).clone(), frame.weight());
+                            room = Some(Box::pin(async move { outlet.reserve(weight).await }));
+                        }
+                    }
+                    Some(Err(error)) => return Stop::Failed(error),
+                    None => return Stop::Ended,
+                },
+                () = silence.as_mut() => {
+                    if self.subject.has_changed().is_err() {
+                        return Stop::Forgotten;
+                    }
+                    let due = taken + self.patience.limit();
+                    if due <= Instant::now() {
+                        let limit = self.patience.limit();
+                        // An engine with many containers is slow: next time it has more.
+                        self.patience.ran_out();
+                        return Stop::Failed(silent(&self.container(), limit));
+                    }
+                    silence.as_mut().reset(due);
+                }
+            }
+        }
+    }
+
+    /// Asks once per interval: first at once, then at the series' own phase of the interval.
+    async fn poll(&mut self) -> Stop {
+        let deps = self.deps.clone();
+        let id = self.container();
+        let mut due = Instant::now();
+        let mut is_first = true;
+        loop {
+            sleep_until(due).await;
+            if self.subject.has_changed().is_err() {
+                return Stop::Forgotten;
+            }
+            let answer = {
+                let _turn = deps.polls.acquire().await;
+                timeout(self.patience.limit(), deps.engine.stats_once(&id)).await
+            };
+            match answer {
+                Ok(Ok(bytes)) => self.take(bytes),
+                Ok(Err(error)) => return Stop::Failed(error),
+                Err(_) => return Stop::Failed(silent(&id, self.patience.limit())),
+            }
+            if let Some(frame) = &self.waiting {
+                // Nobody waits behind a poll: this is the pipeline's own pace.
+                let Some(room) = deps.router.frames(self.series).reserve(frame.weight()).await else {
+                    return Stop::CutOff;
+                };
+                if let Some(frame) = self.waiting.take() {
+                    room.send(frame).ok();
+                }
+            }
+            let now = Instant::now();
+            due = match std::mem::take(&mut is_first) {
+                true => now + deps.interval / 2 + phase(self.series, deps.interval),
+                // An engine that cannot keep up is asked less often.
+                false if due + deps.interval < now => now + deps.interval,
+                false => due + deps.interval,
+            };
+        }
+    }
+
+    /// Takes one frame: hands it on, or holds it as the newest.
+    fn take(&mut self, bytes: Bytes) {
+        let custody = self.deps.books.receive(Stream::Stats);
+        self.deps.faults.strike(Point::StatsStream);
+        self.watch_for_placeholders(&bytes);
+        let subject = self.subject.borrow().clone();
+        let received_at = Timestamp::from(SystemTime::now());
+        let frame = RawFrame { series: self.series, subject, received_at, bytes, custody };
+        if let Some(older) = self.waiting.take() {
+            older.custody.lost(LossReason::Coalesced);
+            self.waiting = Some(frame);
+        } else if let Err(TrySendError::Full(frame)) = self.deps.router.frames(self.series).try_send(frame) {
+            self.waiting = Some(frame);
+        }
+    }
+
+    /// A frame that came before the next one is due.
+    fn pass_over(&mut self, bytes: &[u8]) {
+        let custody = self.deps.books.receive(Stream::Stats);
+        self.deps.faults.strike(Point::StatsStream);
+        self.watch_for_placeholders(bytes);
+        custody.lost(LossReason::BetweenIntervals);
+    }
+
+    /// A stream does not tell that its container stopped: it goes on with placeholders.
+    fn watch_for_placeholders(&mut self, bytes: &[u8]) {
+        static NEVER: LazyLock<Finder<'static>> =
+            LazyLock::new(|| Finder::new(b"\"read\":\"0001-01-01T00:00:00Z\""));
+        let head = &bytes[..bytes.len().min(512)];
+        self.empty = if NEVER.find(head).is_some() { self.empty.saturating_add(1) } else { 0 };
+        if self.empty == EMPTY_BEFORE_LOOK {
+            self.deps.look.signal(Look(self.container()));
+        }
+    }
+
+    /// Hands on the frame that is held, as soon as there is room.
+    async fn hand_on(&mut self) {
+        let Some(frame) = &self.waiting else { return };
+        let room = self.deps.router.frames(self.series).reserve(frame.weight()).await;
+        if let (Some(room), Some(frame)) = (room, self.waiting.take()) {
+            room.send(frame).ok();
+        }
+    }
+
+    fn container(&self) -> ContainerId {
+        self.subject.borrow().meta.container_id.clone()
+    }
+}
+
+fn silent(container: &ContainerId, limit: Duration) -> EngineError {
+    let message = format!("no stats frame of container {} for {} s", container.short(), limit.as_secs());
+    EngineError { failure: EngineFailure::Timeout, message }
+}
+
+/// The room that is awaited; for ever where none is.
+async fn arrival(room: &mut Option<Awaited>) -> Option<Room<RawFrame>> {
+    match room {
+        Some(room) => room.await,
+        None => std::future::pending().await,
+    }
+}
