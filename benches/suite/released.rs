@@ -49,7 +49,7 @@ impl Released {
     pub fn ask(&self, path: &str) -> anyhow::Result<(u16, Value)> {
         let mut connection = TcpStream::connect(self.address)?;
         connection.set_read_timeout(Some(Duration::from_secs(20)))?;
-        write!(connection, "GET {path} HTTP/1.0\r\nHost: bench\r\nAccept: application/json\r\n\r\n")?;
+        write!(connection, "GET {path} HTTP/1.0\r\nHost: {}\r\nAccept: application/json\r\n\r\n", self.address)?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use actix_rt::{Arbiter, ArbiterHandle};
 use actor_runtime::{
-    Backoff, ChildSpec, DrainReport, Exit, GroupSpec, Intensity, InvalidPolicy, Mailbox, Outlet, Placement, RestartPolicy, Root, Shutdown, Strategy,
+    Backoff, ChildSpec, DrainReport, Exit, GroupSpec, Inbox, Intensity, InvalidPolicy, Mailbox, Outlet, Placement, RestartPolicy, Root, Shutdown, Strategy,
     Tree, mailbox,
 };
 use ::journal::{Limits, MemoryJournal};
@@ -130,7 +130,7 @@ impl Topology {
             journal: journal.clone(),
             faults: parts.faults,
             retry: Backoff::try_new(config.retry.min, config.retry.max, 0.5)?,
-            wiring: Wiring::default(),
+            wiring: Wiring::new(parser_count(config)),
         };
         let board = HostBoard::default();
         let healths: Vec<_> = parts.sinks.iter().map(|plan| (plan.name.clone(), plan.health.clone())).collect();
@@ -203,7 +203,9 @@ impl Topology {
 const JOIN_WITHIN: Duration = Duration::from_secs(2);
 
 fn join(arbiters: Vec<Arbiter>) {
-    arbiters.iter().for_each(|arbiter| drop(arbiter.stop()));
+    for arbiter in &arbiters {
+        arbiter.stop();
+    }
     let (joined, all_joined) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let panicked = arbiters.into_iter().map(Arbiter::join).filter(Result::is_err).count();
@@ -229,12 +231,40 @@ struct Shared {
     wiring: Wiring,
 }
 
-/// The addresses of a group, for the groups started after it. Written when a group is built, and built
-/// anew when the group restarts: the later groups restart with it.
-#[derive(Clone, Default)]
+/// The addresses of a group, for the groups started after it; renewed when it is built anew, for then the later
+/// groups are, too.
+///
+/// These may be built in any order, each as soon as its former life has ended. So the addresses of the parsers are
+/// made with the group before them: whoever sends to parsers finds those of their next life, not of their last.
+#[derive(Clone)]
 struct Wiring {
+    parsers: usize,
     batcher: Slot<Outlet<Chunk>>,
     router: Slot<Router>,
+    inboxes: Arc<Mutex<Vec<Inbox<Parser>>>>,
+}
+
+impl Wiring {
+    fn new(parsers: usize) -> Self {
+        Self { parsers, batcher: Slot::default(), router: Slot::default(), inboxes: Arc::default() }
+    }
+
+    fn renew_parsers(&self) {
+        let (mailboxes, inboxes): (Vec<Mailbox<Parser>>, Vec<_>) = (0..self.parsers).map(|_| mailbox(PARSER_BYTES)).unzip();
+        self.router.set(Router::new(&mailboxes));
+        *self.inboxes.lock().unwrap_or_else(PoisonError::into_inner) = inboxes;
+    }
+
+    /// The inboxes of the next parsers.
+    fn inboxes(&self) -> Vec<Inbox<Parser>> {
+        let taken = || std::mem::take(&mut *self.inboxes.lock().unwrap_or_else(PoisonError::into_inner));
+        let inboxes = taken();
+        if !inboxes.is_empty() {
+            return inboxes;
+        }
+        self.renew_parsers();
+        taken()
+    }
 }
 
 #[derive(Clone)]
@@ -285,6 +315,7 @@ fn delivery(shared: &Shared, ledger: BatchLedger, plans: Vec<SinkPlan>, threads:
         let (journal_mailbox, journal_inbox) = mailbox::<JournalWriter>(JOURNAL_BATCHES);
         let (batcher_mailbox, batcher_inbox): (Mailbox<Batcher>, _) = mailbox(BATCHER_ROWS);
         shared.wiring.batcher.set(batcher_mailbox.outlet());
+        shared.wiring.renew_parsers();
         let deps = JournalDeps {
             journal: shared.journal.clone(),
             backoff: shared.retry,
@@ -319,17 +350,18 @@ fn sink(shared: &Shared, plan: &SinkPlan, thread: &ArbiterHandle) -> ChildSpec {
         .stall_after(STALL)
 }
 
-fn parsing(shared: &Shared, config: &Config, threads: &mut Threads) -> Result<GroupSpec, TopologyError> {
-    let count = match config.limits.parsers {
+fn parser_count(config: &Config) -> usize {
+    match config.limits.parsers {
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
         count => count,
-    };
-    let threads: Vec<ArbiterHandle> = (0..count).map(|_| threads.spawn()).collect();
+    }
+}
+
+fn parsing(shared: &Shared, config: &Config, threads: &mut Threads) -> Result<GroupSpec, TopologyError> {
+    let threads: Vec<ArbiterHandle> = (0..shared.wiring.parsers).map(|_| threads.spawn()).collect();
     let events = Arc::new(EventPolicy::new(config.collect.event_arguments.iter().cloned()));
     let shared = shared.clone();
     Ok(GroupSpec::new("parsing", Strategy::OneForOne, Intensity::try_new(20, MINUTE)?, Backoff::NONE, move |_| {
-        let (mailboxes, inboxes): (Vec<Mailbox<Parser>>, Vec<_>) = threads.iter().map(|_| mailbox(PARSER_BYTES)).unzip();
-        shared.wiring.router.set(Router::new(&mailboxes));
         let deps = ParserDeps {
             decode: Arc::new(engine::frame::FrameDecoder::default()),
             batcher: shared.wiring.batcher.get(),
@@ -343,7 +375,7 @@ fn parsing(shared: &Shared, config: &Config, threads: &mut Threads) -> Result<Gr
                 .on(Placement::On(thread.clone()))
                 .stall_after(STALL)
         };
-        inboxes.into_iter().zip(&threads).enumerate().map(parser).collect()
+        shared.wiring.inboxes().into_iter().zip(&threads).enumerate().map(parser).collect()
     }))
 }
 

@@ -178,11 +178,6 @@ impl Dockstream {
         body
     }
 
-    /// Where it serves.
-    pub fn address(&self) -> SocketAddr {
-        self.address.expect("it serves")
-    }
-
     /// Waits until it is ready.
     pub fn ready(&self) {
         wait_until(SOON, "dockstream is ready", || self.ask("/readyz").0 == 200);

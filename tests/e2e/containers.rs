@@ -73,12 +73,12 @@ fn the_set_of_streams_follows_every_turn_in_the_life_of_a_container() {
     engine.docker(&["start", "one"]);
     settled("start of a stopped one");
 
-    let before = sample(&dockstream, "one", |sample| !sample["interval_ns"].is_null());
+    let run = || engine.docker(&["inspect", "--format", "{{.State.StartedAt}}", "one"]);
+    let before = sample(&dockstream, "one", |sample| is_of(sample, &run()));
     engine.docker(&["restart", "--time", "0", "one"]);
     settled("restart");
-    let run = engine.docker(&["inspect", "--format", "{{.State.StartedAt}}", "one"]);
-    let after = sample(&dockstream, "one", |sample| sample["run"] != before["run"]);
-    assert!(is_of(&after, &run), "a restart is a new run of the same container: {after}");
+    let after = sample(&dockstream, "one", |sample| is_of(sample, &run()));
+    assert_ne!(after["run"], before["run"], "a restart is a new run of the same container");
     assert_eq!(after["container_id"], before["container_id"]);
     assert!(after["timestamp"].as_str() > before["timestamp"].as_str());
 

@@ -1,4 +1,5 @@
 //! End to end: the whole of dockstream, through its public faces.
+#![expect(clippy::unwrap_used, reason = "a test may end where something is missing, outside of its function too")]
 
 mod binary;
 mod chaos;

@@ -145,8 +145,8 @@ fn compare_with_command_line(rows: &Samples, readings: &[String], containers: &B
 /// Work shows where it is done, and a container without a network of its own has unknown counters.
 fn compare_scopes(rows: &Samples, containers: &BTreeMap<String, String>) {
     let last = |name: &str| {
-        let of_container = rows.iter().filter(|((id, _), _)| *id == containers[name]);
-        of_container.last().unwrap_or_else(|| panic!("no sample of {name}")).1
+        let mut of_container = rows.iter().filter(|((id, _), _)| *id == containers[name]);
+        of_container.next_back().unwrap_or_else(|| panic!("no sample of {name}")).1
     };
     let text = |name: &str, column: &str| {
         last(name)[column].clone().unwrap_or_else(|| panic!("{column} of {name} is unknown"))

@@ -74,7 +74,7 @@ fn metrics_and_traces_arrive_at_a_collector_and_once_more_at_the_end() {
     let last: Vec<_> = arrived.try_iter().collect();
     assert!(last.iter().any(|export| !metrics(export).is_empty()), "the end is exported too");
     let spans: BTreeSet<String> = exports.iter().chain(&last).flat_map(spans).collect();
-    assert!(spans.contains("request"), "{spans:?}");
+    assert!(spans.contains("request") && spans.contains("deliver"), "{spans:?}");
 }
 
 /// The metrics of an export, by name.

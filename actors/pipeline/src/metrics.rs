@@ -6,8 +6,8 @@ use std::time::Duration;
 use actor_runtime::{NodeView, Tree};
 use model::{Batch, LossReason, Stream};
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
-    proto::MetricFamily,
+    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder, proto::MetricFamily,
 };
 
 use crate::books::Books;
@@ -38,7 +38,7 @@ pub struct Metrics {
     sink_pending: IntGaugeVec,
     sink_lag: GaugeVec,
     depth: IntGaugeVec,
-    backpressure: GaugeVec,
+    backpressure: CounterVec,
     restarts: IntCounterVec,
     quarantines: IntCounterVec,
     http: HistogramVec,
@@ -69,6 +69,11 @@ impl Metrics {
         };
         let seconds = |name: &str, help: &str, labels: &[&str]| -> Result<GaugeVec, MetricError> {
             let metric = GaugeVec::new(Opts::new(format!("dockstream_{name}"), help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let total_seconds = |name: &str, help: &str, labels: &[&str]| -> Result<CounterVec, MetricError> {
+            let metric = CounterVec::new(Opts::new(format!("dockstream_{name}"), help), labels)?;
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
@@ -128,7 +133,11 @@ impl Metrics {
             sink_pending: gauge("sink_lag_records", "records a sink has still to deliver", &["sink"])?,
             sink_lag: seconds("sink_lag_seconds", "age of the oldest record a sink has still to deliver", &["sink"])?,
             depth: gauge("mailbox_depth", "units queued or being handled, by stage", &["stage"])?,
-            backpressure: seconds("backpressure_seconds_total", "time senders waited for room, by stage", &["stage"])?,
+            backpressure: total_seconds(
+                "backpressure_seconds_total",
+                "time senders waited for room, by stage",
+                &["stage"],
+            )?,
             restarts: counter("restarts_total", "actors restarted, by how they had ended", &["exit"])?,
             quarantines: counter("quarantines_total", "streams set aside for failing too often", &[])?,
             http: histogram("http_request_duration_seconds", "answered requests", &["route", "status"])?,
@@ -261,7 +270,9 @@ impl Metrics {
                 (depth + i64::from(part.depth.unwrap_or(0)), waited + part.backpressure_ns.unwrap_or(0))
             });
             self.depth.with_label_values(&[stage]).set(depth);
-            self.backpressure.with_label_values(&[stage]).set(Duration::from_nanos(waited).as_secs_f64());
+            let backpressure = self.backpressure.with_label_values(&[stage]);
+            // A group that was built anew counts from zero again: the metric goes on from where it was.
+            backpressure.inc_by((Duration::from_nanos(waited).as_secs_f64() - backpressure.get()).max(0.0));
         }
     }
 

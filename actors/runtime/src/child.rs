@@ -175,6 +175,11 @@ impl Seed {
         self.reports.send(GroupEvent::Exited { key: self.key, epoch: self.epoch, exit }).ok();
     }
 
+    /// Tells the group that this one, itself a group, has built its children.
+    pub fn begun(&self) {
+        self.reports.send(GroupEvent::Begun { key: self.key, epoch: self.epoch }).ok();
+    }
+
     /// Tells the group that the child is over, and how it ended.
     pub fn leave(mut self, exit: Exit) {
         self.node.exited(&exit);

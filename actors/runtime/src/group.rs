@@ -156,6 +156,11 @@ pub(crate) enum GroupEvent {
         key: u64,
         exit: Option<Exit>,
     },
+    /// A group below has built its children; stale where its epoch has passed.
+    Begun {
+        key: u64,
+        epoch: u64,
+    },
     /// A backoff or a quarantine is over; stale where the child's epoch has passed.
     RestartDue {
         key: u64,

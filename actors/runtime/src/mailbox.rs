@@ -179,15 +179,35 @@ impl<M> Envelope<M> {
 /// Room in a mailbox; dropping it gives the room back.
 #[derive(Debug)]
 pub struct Permit {
-    _room: OwnedSemaphorePermit,
-    gauge: Arc<MailboxGauge>,
-    is_posted: bool,
+    /// Dropped before the room is free: who finds room finds it settled.
+    posted: Posted,
+    room: OwnedSemaphorePermit,
 }
 
-impl Drop for Permit {
+impl Permit {
+    /// Takes over the room of `other`, of the same mailbox. Room of many messages that is given back at once
+    /// wakes a waiting sender once, for many messages: on a busy path waking is what costs.
+    ///
+    /// # Panics
+    /// Where `other` is of another mailbox.
+    pub fn absorb(&mut self, other: Self) {
+        let Self { mut posted, room } = other;
+        self.room.merge(room);
+        self.posted.count += std::mem::take(&mut posted.count);
+    }
+}
+
+/// Messages handed over and not settled.
+#[derive(Debug)]
+struct Posted {
+    gauge: Arc<MailboxGauge>,
+    count: u64,
+}
+
+impl Drop for Posted {
     fn drop(&mut self) {
-        if self.is_posted {
-            self.gauge.settled.fetch_add(1, Ordering::Release);
+        if self.count > 0 {
+            self.gauge.settled.fetch_add(self.count, Ordering::Release);
         }
     }
 }
@@ -269,7 +289,7 @@ impl<M: Weight + Send + 'static> Outlet<M> {
     }
 
     fn permit(&self, room: OwnedSemaphorePermit) -> Permit {
-        Permit { _room: room, gauge: self.gauge.clone(), is_posted: false }
+        Permit { posted: Posted { gauge: self.gauge.clone(), count: 0 }, room }
     }
 }
 
@@ -337,8 +357,8 @@ impl<M: Message<Result = ()> + Send + 'static> Clone for Control<M> {
 }
 
 fn post<M: Send + 'static>(to: &Arc<dyn Post<Envelope<M>>>, message: M, mut permit: Permit) -> Result<(), M> {
-    permit.is_posted = true;
-    permit.gauge.posted.fetch_add(1, Ordering::Release);
+    permit.posted.count = 1;
+    permit.posted.gauge.posted.fetch_add(1, Ordering::Release);
     to.post(Envelope { message, permit }).map_err(Envelope::open)
 }
 

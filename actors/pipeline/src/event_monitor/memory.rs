@@ -154,6 +154,9 @@ mod tests {
     fn a_clock_told_in_whole_seconds_is_not_one_that_was_set_back() {
         let mut memory = EventMemory::default();
         memory.remember(print(10_900_000_000, "start"));
-        assert_eq!(memory.resume_point(Some(Timestamp::from_nanos(10_000_000_000))), Some(Timestamp::from_nanos(8_900_000_000)));
+        assert_eq!(
+            memory.resume_point(Some(Timestamp::from_nanos(10_000_000_000))),
+            Some(Timestamp::from_nanos(8_900_000_000))
+        );
     }
 }

@@ -26,8 +26,8 @@ use crate::outbox::Outbox;
 use crate::ports::{EngineApi, EventFeed};
 use crate::router::Router;
 
-use memory::fingerprint;
 pub use memory::EventMemory;
+use memory::fingerprint;
 
 /// A stream that lived so long was a good one: the next pause begins small again.
 const STEADY: Duration = Duration::from_secs(10);

@@ -138,7 +138,7 @@ impl Inventory {
             }
         };
         self.deps.metrics.engine_call(self.deps.engine.host().as_str(), "list", since.elapsed());
-        let ids = self.state.table.to_look_at(&list);
+        let ids = self.state.table.worth_a_look(&list);
         self.state.stage = Stage::Looking(Round::new(since, &ids));
         ctx.notify_later(RoundOver(self.state.epoch), ROUND);
         for id in ids {

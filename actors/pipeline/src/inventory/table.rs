@@ -114,9 +114,10 @@ impl Table {
 
     /// The containers to look at after a list: first those that differ from the table, then the others, for a
     /// list does not tell of a restart or a new name.
-    pub fn to_look_at(&mut self, list: &[(ContainerId, ContainerState)]) -> Vec<ContainerId> {
+    pub fn worth_a_look(&mut self, list: &[(ContainerId, ContainerState)]) -> Vec<ContainerId> {
         let listed: HashMap<&ContainerId, ContainerState> = list.iter().map(|(id, state)| (id, *state)).collect();
-        self.entries.retain(|id, entry| entry.record.is_some() || entry.phase != Phase::Idle || listed.contains_key(id));
+        self.entries
+            .retain(|id, entry| entry.record.is_some() || entry.phase != Phase::Idle || listed.contains_key(id));
         let missing = self.entries.keys().filter(|id| !listed.contains_key(id));
         let is_known = |id: &ContainerId, state| self.record(id).is_some_and(|record| record.state == state);
         let (known, differing): (Vec<_>, Vec<_>) = list.iter().partition(|(id, state)| is_known(id, *state));

@@ -156,7 +156,7 @@ fn after_a_list_those_that_differ_are_looked_at_first_and_the_others_too() {
         (id('d'), ContainerState::Created),
         (id('e'), ContainerState::Running),
     ];
-    assert_eq!(table.to_look_at(&list), [id('e'), id('b'), id('d'), id('c'), id('a')]);
+    assert_eq!(table.worth_a_look(&list), [id('e'), id('b'), id('d'), id('c'), id('a')]);
 }
 
 #[test]
@@ -191,6 +191,6 @@ fn a_failed_look_keeps_what_was_known_and_nothing_of_what_is_not_there() {
         table.look_failed(&id(letter));
     }
     assert_eq!(table.records().count(), 1);
-    table.to_look_at(&[(id('a'), ContainerState::Running)]);
+    table.worth_a_look(&[(id('a'), ContainerState::Running)]);
     assert!(table.unsure().is_empty(), "a container that was never seen leaves nothing behind");
 }

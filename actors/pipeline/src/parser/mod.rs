@@ -8,10 +8,11 @@ mod event;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::fut::wrap_future;
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message};
-use actor_runtime::{Cell, Drain, Envelope, Exit, Outlet, TurnBudget};
+use actor_runtime::{Cell, Drain, Envelope, Exit, Outlet, Permit, TurnBudget};
 use model::{Frame, LossReason, NetworkScope, StatsRecord, Stream, Timestamp, compute};
 
 use crate::books::{Books, Custody};
@@ -23,6 +24,10 @@ pub use event::EventPolicy;
 
 /// Records a chunk holds at most.
 pub const CHUNK_ROWS: usize = 64;
+
+/// How long a record waits for others to go to the batcher with: each chunk wakes another thread, and a batch waits
+/// far longer.
+const CHUNK_AGE: Duration = Duration::from_millis(10);
 
 /// What a parser needs.
 #[derive(Clone)]
@@ -50,6 +55,9 @@ struct State {
     previous: HashMap<u64, Previous>,
     rows: Vec<StatsRecord>,
     custody: Custody,
+    /// The room of the frames behind `rows`, given back together.
+    room: Option<Permit>,
+    flush_is_due: bool,
     turn: TurnBudget,
 }
 
@@ -68,7 +76,7 @@ impl Message for Forget {
     type Result = ();
 }
 
-/// The records of this turn go to the batcher.
+/// What is in the open chunk goes to the batcher. One of these is under way at most.
 struct FlushChunk;
 
 impl Message for FlushChunk {
@@ -112,8 +120,23 @@ impl Parser {
         })
     }
 
+    /// Puts a record into the open chunk.
+    fn hold(&mut self, record: StatsRecord, permit: Permit, ctx: &mut Context<Self>) {
+        self.state.rows.push(record);
+        match &mut self.state.room {
+            Some(room) => room.absorb(permit),
+            None => self.state.room = Some(permit),
+        }
+        if self.state.rows.len() >= CHUNK_ROWS {
+            self.flush(ctx);
+        } else if !self.state.flush_is_due {
+            self.state.flush_is_due = true;
+            ctx.notify_later(FlushChunk, CHUNK_AGE);
+        }
+    }
+
     /// Sends a chunk; no other message is handled before the batcher has taken it.
-    fn send(&self, chunk: Chunk, ctx: &mut Context<Self>) {
+    fn send(&self, chunk: Chunk, room: Option<Permit>, ctx: &mut Context<Self>) {
         let batcher = self.deps.batcher.clone();
         let protected = self.cell.progress().protect();
         ctx.wait(
@@ -121,7 +144,7 @@ impl Parser {
                 // Where the batcher is gone for good the chunk is dropped, and its custody counts it.
                 batcher.send(chunk).await.ok();
             })
-            .map(move |(), _: &mut Self, _| drop(protected)),
+            .map(move |(), _: &mut Self, _| drop((room, protected))),
         );
     }
 
@@ -131,7 +154,8 @@ impl Parser {
         }
         let rows = std::mem::replace(&mut self.state.rows, Vec::with_capacity(CHUNK_ROWS));
         let custody = std::mem::replace(&mut self.state.custody, Custody::empty(&self.deps.books, Stream::Stats));
-        self.send(Chunk { rows: ChunkRows::Stats(rows), custody }, ctx);
+        let room = self.state.room.take();
+        self.send(Chunk { rows: ChunkRows::Stats(rows), custody }, room, ctx);
     }
 }
 
@@ -141,6 +165,8 @@ impl State {
             previous: HashMap::new(),
             rows: Vec::with_capacity(CHUNK_ROWS),
             custody: Custody::empty(&deps.books, Stream::Stats),
+            room: None,
+            flush_is_due: false,
             turn: TurnBudget::default(),
         }
     }
@@ -160,24 +186,17 @@ impl Handler<Envelope<RawFrame>> for Parser {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<RawFrame>, ctx: &mut Context<Self>) {
-        let (raw, _permit) = envelope.into_parts();
+        let (raw, permit) = envelope.into_parts();
         self.deps.faults.strike(Point::Parser);
         match self.parse(&raw) {
             Ok(record) => {
                 self.state.custody.absorb(raw.custody.parsed());
                 self.deps.faults.strike(Point::ParserChunk);
-                if self.state.rows.is_empty() {
-                    ctx.notify(FlushChunk);
-                }
-                self.state.rows.push(record);
+                self.hold(record, permit, ctx);
             }
             Err(reason) => raw.custody.lost(reason),
         }
-        if self.state.rows.len() >= CHUNK_ROWS {
-            self.flush(ctx);
-        } else {
-            self.state.turn.spend(ctx);
-        }
+        self.state.turn.spend(ctx);
     }
 }
 
@@ -185,6 +204,7 @@ impl Handler<FlushChunk> for Parser {
     type Result = ();
 
     fn handle(&mut self, _: FlushChunk, ctx: &mut Context<Self>) {
+        self.state.flush_is_due = false;
         self.flush(ctx);
     }
 }
@@ -193,7 +213,7 @@ impl Handler<Envelope<Observation>> for Parser {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<Observation>, ctx: &mut Context<Self>) {
-        let (observation, _permit) = envelope.into_parts();
+        let (observation, permit) = envelope.into_parts();
         self.deps.faults.strike(Point::Parser);
         let rows = match observation.what {
             Seen::Event { host, received_at, synthetic, event } => {
@@ -202,7 +222,7 @@ impl Handler<Envelope<Observation>> for Parser {
             Seen::Container(record) => ChunkRows::Container(record),
             Seen::Host(record) => ChunkRows::Host(record),
         };
-        self.send(Chunk { rows, custody: observation.custody.parsed() }, ctx);
+        self.send(Chunk { rows, custody: observation.custody.parsed() }, Some(permit), ctx);
     }
 }
 

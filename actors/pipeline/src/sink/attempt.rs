@@ -206,8 +206,7 @@ mod tests {
         let mut delivery =
             Delivery::new(&Range { first: 0, end: 3, batches: vec![batch(0, 9), batch(10, 10), batch(11, 29)] });
         delivery.advance(&mut picky, WITHIN, Guard::None).await.unwrap();
-        let rejected: Vec<u64> =
-            delivery.into_receipt().rejected.iter().map(|rejection| rejection.sequence).collect();
+        let rejected: Vec<u64> = delivery.into_receipt().rejected.iter().map(|rejection| rejection.sequence).collect();
         assert_eq!(rejected, [0, 13, 29]);
         let expected: Vec<u64> = (0..30).filter(|sequence| !rejected.contains(sequence)).collect();
         assert_eq!(picky.taken, expected);

@@ -15,6 +15,7 @@ use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler};
 use actor_runtime::{Backoff, Cell, Drain, Exit, Progress};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::faults::{Faults, Point};
 use crate::metrics::Metrics;
@@ -79,7 +80,14 @@ async fn run(deps: SinkDeps, progress: Progress, draining: CancellationToken) ->
         if !range.batches.is_empty() {
             let guard = if deps.health.lives_ended_on(&range) < LIVES { Guard::None } else { Guard::Panics };
             deps.health.begin(&range);
-            receipt = deliver_all(&deps, &mut deliver, &range, &mut attempts, guard).await;
+            let span = tracing::info_span!(
+                "deliver",
+                sink = &*deps.name,
+                first = range.first,
+                end = range.end,
+                rows = range.rows()
+            );
+            receipt = deliver_all(&deps, &mut deliver, &range, &mut attempts, guard).instrument(span).await;
         }
         if let Some(first) = receipt.rejected.first() {
             tracing::error!(

@@ -248,8 +248,7 @@ impl Follower {
 
     /// A stream does not tell that its container stopped: it goes on with placeholders.
     fn watch_for_placeholders(&mut self, bytes: &[u8]) {
-        static NEVER: LazyLock<Finder<'static>> =
-            LazyLock::new(|| Finder::new(b"\"read\":\"0001-01-01T00:00:00Z\""));
+        static NEVER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"read\":\"0001-01-01T00:00:00Z\""));
         let head = &bytes[..bytes.len().min(512)];
         self.empty = if NEVER.find(head).is_some() { self.empty.saturating_add(1) } else { 0 };
         if self.empty == EMPTY_BEFORE_LOOK {

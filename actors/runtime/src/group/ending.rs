@@ -95,6 +95,7 @@ impl Group {
         match event {
             GroupEvent::Exited { key, epoch, exit } => self.exited_in_drain(key, epoch, exit, until),
             GroupEvent::Ended { key, exit } => return self.bury(key, exit).is_none_or(|child| child.has_drained()),
+            GroupEvent::Begun { key, epoch } => self.child_begun(key, epoch),
             GroupEvent::RestartDue { key, epoch } => self.restart_due(key, epoch),
             GroupEvent::KillDue { key } => self.cut_short(key),
             GroupEvent::GoneDue { key } => return self.give_up_on(key).is_none(),
@@ -149,6 +150,7 @@ impl Group {
                     }
                     event @ (GroupEvent::Add(_) | GroupEvent::Remove(_)) => self.deferred.push(event),
                     GroupEvent::Exited { .. }
+                    | GroupEvent::Begun { .. }
                     | GroupEvent::RestartDue { .. }
                     | GroupEvent::KillDue { .. }
                     | GroupEvent::DrainOver => {}
@@ -156,6 +158,7 @@ impl Group {
             }
         }
         self.timers.clear();
+        self.rebuilding.clear();
         self.node.forget_children();
     }
 

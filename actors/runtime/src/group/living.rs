@@ -1,6 +1,6 @@
 //! A group at work: starts, failures, restarts, additions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub(super) struct Group {
     /// By key; keys grow and are never used again, so this is start order, and events of former children find nobody.
     pub(super) children: BTreeMap<u64, Child>,
     dynamic: HashMap<String, u64>,
+    /// Groups below that are to begin anew, one after another: what a group builds, the later ones take up.
+    pub(super) rebuilding: VecDeque<u64>,
     /// Additions and removals that came while the group was between two lives.
     pub(super) deferred: Vec<GroupEvent>,
     window: FailureWindow,
@@ -106,6 +108,7 @@ impl Group {
             node,
             children: BTreeMap::new(),
             dynamic: HashMap::new(),
+            rebuilding: VecDeque::new(),
             deferred: Vec::new(),
             window: FailureWindow::default(),
             next_key: 0,
@@ -119,6 +122,7 @@ impl Group {
             if let Err(panicked) = self.populate(build) {
                 return Ending::Failed(panicked);
             }
+            seed.begun();
             loop {
                 tokio::select! {
                     biased;
@@ -207,8 +211,17 @@ impl Group {
     /// Handles one event; an exit where the group has to give up.
     fn react(&mut self, event: GroupEvent) -> Option<Exit> {
         match event {
-            GroupEvent::Exited { key, epoch, exit } => return self.child_exited(key, epoch, exit),
-            GroupEvent::Ended { key, exit } => return self.child_ended(key, exit),
+            GroupEvent::Exited { key, epoch, exit } => {
+                let escalated = self.child_exited(key, epoch, exit);
+                self.rebuilt(key);
+                return escalated;
+            }
+            GroupEvent::Ended { key, exit } => {
+                let escalated = self.child_ended(key, exit);
+                self.rebuilt(key);
+                return escalated;
+            }
+            GroupEvent::Begun { key, epoch } => self.child_begun(key, epoch),
             GroupEvent::RestartDue { key, epoch } => self.restart_due(key, epoch),
             GroupEvent::KillDue { key } => self.kill(key),
             GroupEvent::GoneDue { key } => {
@@ -275,12 +288,51 @@ impl Group {
             return;
         };
         let alone = failed.is_dynamic || self.strategy == Strategy::OneForOne;
+        let mut groups = Vec::new();
         for (other, child) in &mut self.children {
             let affected = *other == key
                 || (!alone && !child.is_dynamic && (self.strategy == Strategy::OneForAll || *other > key));
-            if affected && child.is_staying() {
-                child.restart();
+            match child.kind {
+                _ if !affected || !child.is_staying() => {}
+                NodeKind::Actor => child.restart(),
+                NodeKind::Group => groups.push(*other),
             }
+        }
+        self.rebuild(groups);
+    }
+
+    /// Has these groups begin anew in start order, each when the one before has begun.
+    fn rebuild(&mut self, groups: Vec<u64>) {
+        let is_idle = self.rebuilding.is_empty();
+        let under_way = self.rebuilding.front().copied();
+        // A group that is under way builds from what is there now; it begins once more if it is among these.
+        self.rebuilding.retain(|key| Some(*key) == under_way || !groups.contains(key));
+        self.rebuilding.extend(groups);
+        if is_idle {
+            self.rebuild_next();
+        }
+    }
+
+    fn rebuild_next(&mut self) {
+        while let Some(next) = self.rebuilding.front() {
+            match self.children.get_mut(next).filter(|child| child.is_staying()) {
+                Some(child) => return child.restart(),
+                None => drop(self.rebuilding.pop_front()),
+            }
+        }
+    }
+
+    pub(super) fn child_begun(&mut self, key: u64, epoch: u64) {
+        if self.children.get(&key).is_some_and(|child| child.is_life(epoch)) {
+            self.rebuilt(key);
+        }
+    }
+
+    /// The group under way has begun, or will not: it is the next one's turn.
+    fn rebuilt(&mut self, key: u64) {
+        if self.rebuilding.front() == Some(&key) {
+            self.rebuilding.pop_front();
+            self.rebuild_next();
         }
     }
 

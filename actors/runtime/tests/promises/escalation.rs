@@ -1,5 +1,7 @@
 //! Groups that give up, and what becomes of that.
 
+use std::sync::{Arc, Mutex};
+
 use actor_runtime::testkit::{Cast, Deed, run};
 use actor_runtime::{Backoff, ChildSpec, Exit, ExitKind, GroupSpec, RestartPolicy, Strategy};
 use tokio::time::{Instant, sleep};
@@ -82,6 +84,32 @@ fn a_rest_for_one_root_restarts_what_was_started_after_the_group() {
         let root = start(nested(&cast, Strategy::RestForOne, 1)).await;
         exhaust_inner(&cast).await;
         assert_eq!(restarts(&root.tree(), ["inner", "beside"]), [1, 1]);
+        root.kill().await;
+    });
+}
+
+#[test]
+fn groups_that_begin_anew_together_are_built_one_after_another_in_start_order() {
+    run(async {
+        let (cast, built) = (Cast::default(), Arc::new(Mutex::new(Vec::new())));
+        let (actors, log) = (cast.clone(), built.clone());
+        let root = GroupSpec::new("root", Strategy::RestForOne, at_most(3), Backoff::NONE, move |_| {
+            // The group in the middle has the most to end before it can be built.
+            let sizes = [("first", 1), ("middle", 30), ("last", 1)];
+            let group = |(name, size): (&'static str, usize)| {
+                let (actors, log) = (actors.clone(), log.clone());
+                ChildSpec::group(GroupSpec::new(name, Strategy::OneForOne, at_most(0), Backoff::NONE, move |_| {
+                    log.lock().unwrap().push(name);
+                    (0..size).map(|index| actors.actor(&format!("{name}-{index}"))).collect()
+                }))
+            };
+            sizes.into_iter().map(group).collect()
+        });
+        let root = start(root).await;
+        cast.send("first-0", Deed::Panic).await;
+        settle().await;
+        assert_eq!(*built.lock().unwrap(), ["first", "middle", "last", "first", "middle", "last"]);
+        assert_eq!(restarts(&root.tree(), ["first", "middle", "last"]), [1, 1, 1]);
         root.kill().await;
     });
 }

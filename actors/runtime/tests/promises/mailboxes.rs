@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use actix::prelude::{Actor, Context, Handler};
 use actor_runtime::testkit::{Cast, Deed, Signal, assert_all_permits_back, run};
-use actor_runtime::{Backoff, Exit, RestartPolicy, Strategy, TrySendError};
+use actor_runtime::{
+    Backoff, Cell, ChildSpec, Drain, Envelope, Exit, Permit, RestartPolicy, Strategy, TrySendError, mailbox,
+};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -49,6 +52,62 @@ fn room_is_kept_until_the_message_is_handled_awaits_included() {
         sleep(seconds(1)).await;
         assert_eq!(cast.gauge("a").depth(), 0);
         root.kill().await;
+    });
+}
+
+/// Joins the permits of what it is sent, until it is drained.
+struct Collector {
+    cell: Cell,
+    room: Option<Permit>,
+}
+
+impl Actor for Collector {
+    type Context = Context<Self>;
+}
+
+impl actix::Supervised for Collector {}
+
+impl Handler<Envelope<Deed>> for Collector {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<Deed>, _: &mut Context<Self>) {
+        let (_, permit) = envelope.into_parts();
+        match &mut self.room {
+            Some(room) => room.absorb(permit),
+            None => self.room = Some(permit),
+        }
+    }
+}
+
+impl Handler<Drain> for Collector {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) {
+        self.room = None;
+        self.cell.finish(ctx, Exit::Drained);
+    }
+}
+
+#[test]
+fn room_of_many_messages_is_given_back_at_once() {
+    run(async {
+        let (collector, inbox) = mailbox::<Collector>(10);
+        let mut spec = Some(ChildSpec::actor("a", inbox, |cell| Collector { cell, room: None }));
+        let root = start(group_of(at_most(0), Backoff::NONE, move || spec.take().into_iter().collect())).await;
+        let (outlet, gauge) = (collector.outlet(), collector.gauge());
+        for weight in [2, 3, 5] {
+            outlet.send(Deed::Heavy(0, weight)).await.unwrap();
+        }
+        settle().await;
+        assert_eq!((gauge.depth(), gauge.settled()), (10, 0), "all of it is kept");
+        let waiting = spawn_local(async move { outlet.reserve(10).await.is_some() });
+        settle().await;
+        assert!(!waiting.is_finished());
+        collector.control().signal(Drain);
+        settle().await;
+        assert_eq!(gauge.settled(), 3);
+        root.kill().await;
+        assert!(waiting.is_finished());
     });
 }
 

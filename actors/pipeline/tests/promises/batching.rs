@@ -1,0 +1,119 @@
+//! From chunks to the journal, and what happens where it is gone.
+
+use std::sync::Arc;
+
+use actor_runtime::testkit::{run, wait_for};
+use actor_runtime::{Backoff, ChildSpec, GroupSpec, Intensity, Outlet, Root, Strategy, mailbox};
+use journal::{Limits, MemoryJournal};
+use model::{HostName, HostRecord, HostStatus, LossReason, NodeName, Stream, Timestamp};
+use pipeline::batcher::{BatchLedger, BatchPolicy, Batcher, BatcherDeps};
+use pipeline::books::Books;
+use pipeline::faults::Faults;
+use pipeline::journal::{JournalDeps, JournalWriter};
+use pipeline::messages::{Append, Chunk, ChunkRows};
+use pipeline::metrics::Metrics;
+use pipeline::ports::{Appetite, Journal};
+use tokio::time::{Instant, sleep};
+
+use crate::world::{MINUTE, millis, seconds};
+
+fn chunk(books: &Arc<Books>) -> Chunk {
+    let host = HostRecord {
+        host: HostName::try_new("h").unwrap(),
+        url: String::new(),
+        status: HostStatus::Up,
+        last_error: None,
+        engine: None,
+        engine_version: None,
+        api_version: None,
+        os: None,
+        kernel: None,
+        cgroup_version: None,
+        cpus: None,
+        memory_bytes: None,
+        response_ns: None,
+        containers: None,
+        containers_running: None,
+        observed_at: Timestamp::default(),
+    };
+    Chunk { rows: ChunkRows::Host(Box::new(host)), custody: books.receive(Stream::Hosts).parsed() }
+}
+
+fn ledger(books: &Arc<Books>) -> BatchLedger {
+    let policy = BatchPolicy::try_new(10, 1 << 20, seconds(1)).unwrap();
+    BatchLedger::new(NodeName::try_new("n").unwrap(), 1, policy, books)
+}
+
+/// A batcher on its own, with the way to its journal.
+fn batcher(ledger: BatchLedger, journal: Outlet<Append>) -> (Outlet<Chunk>, Root) {
+    let (address, inbox) = mailbox::<Batcher>(8192);
+    let mut child = Some(ChildSpec::actor("batcher", inbox, move |cell| {
+        Batcher::new(cell, BatcherDeps { ledger, journal, faults: Faults::NONE })
+    }));
+    let intensity = Intensity::try_new(5, MINUTE).unwrap();
+    let root = Root::start(GroupSpec::new("delivery", Strategy::OneForOne, intensity, Backoff::NONE, move |_| {
+        child.take().into_iter().collect()
+    }));
+    (address.outlet(), root)
+}
+
+#[test]
+fn a_batcher_whose_journal_is_gone_ends_its_drain_and_counts_what_it_holds() {
+    run(async {
+        let books = Books::new();
+        let ledger = ledger(&books);
+        let (journal, inbox) = mailbox::<JournalWriter>(8);
+        drop(inbox);
+        let (outlet, root) = batcher(ledger.clone(), journal.outlet());
+        for _ in 0..5 {
+            outlet.send(chunk(&books)).await.unwrap();
+        }
+        books.end();
+        root.drain(seconds(5)).await;
+        drop(ledger);
+        assert_eq!(books.of(Stream::Hosts).dropped_after_parsing, [(LossReason::Shutdown, 5)]);
+    });
+}
+
+#[test]
+fn batches_close_at_their_age_however_many_closed_by_count_before() {
+    run(async {
+        let books = Books::new();
+        let log = Arc::new(MemoryJournal::new(Limits { bytes: 1 << 30 }));
+        log.register("s", Appetite { rows: 1000, bytes: 1 << 30, linger: millis(0), streams: vec![Stream::Hosts] });
+        let (journal, journal_inbox) = mailbox::<JournalWriter>(8);
+        let (address, inbox) = mailbox::<Batcher>(8192);
+        let deps = JournalDeps {
+            journal: log.clone(),
+            backoff: Backoff::NONE,
+            metrics: Metrics::new(books.clone()).unwrap(),
+            faults: Faults::NONE,
+        };
+        let (ledger, outlet) = (ledger(&books), journal.outlet());
+        let intensity = Intensity::try_new(5, MINUTE).unwrap();
+        let mut children = Some(vec![
+            ChildSpec::actor("journal", journal_inbox, move |cell| JournalWriter::new(cell, deps)),
+            ChildSpec::actor("batcher", inbox, move |cell| {
+                Batcher::new(cell, BatcherDeps { ledger, journal: outlet, faults: Faults::NONE })
+            }),
+        ]);
+        let root = Root::start(GroupSpec::new("delivery", Strategy::OneForOne, intensity, Backoff::NONE, move |_| {
+            children.take().unwrap_or_default()
+        }));
+        let outlet: Outlet<Chunk> = address.outlet();
+        for _ in 0..7 {
+            // Ten close a batch, the eleventh opens the next.
+            for _ in 0..11 {
+                outlet.send(chunk(&books)).await.unwrap();
+            }
+            let sent = Instant::now();
+            let received = books.of(Stream::Hosts).received;
+            wait_for("the rest", || books.of(Stream::Hosts).journaled == received).await;
+            let waited = sent.elapsed();
+            assert!(waited >= millis(990) && waited <= millis(1010), "closed after {waited:?}");
+            sleep(millis(370)).await;
+        }
+        root.drain(seconds(5)).await;
+        assert!(books.of(Stream::Hosts).is_settled());
+    });
+}

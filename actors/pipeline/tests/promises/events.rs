@@ -1,0 +1,162 @@
+//! Each event exactly once, whatever becomes of those who carry it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use actor_runtime::testkit::{run, wait_for};
+use model::{LossReason, Stream};
+use pipeline::faults::{Faults, Point};
+use tokio::time::sleep;
+
+use crate::engine::{DAWN_S, FakeEngine, event};
+use crate::world::{Options, World, millis, seconds};
+
+fn tight(faults: Faults) -> Options {
+    Options { parser_room: 16 << 10, faults, ..Options::default() }
+}
+
+#[test]
+fn events_that_wait_for_room_survive_a_restart_of_their_monitor() {
+    run(async {
+        let engine = FakeEngine::new();
+        let (first, second) = (engine.feed(), engine.feed());
+        let left = Arc::new(AtomicI64::new(100));
+        let counted = left.clone();
+        let faults = Faults::armed(move |point| {
+            assert!(point != Point::EventMonitor || counted.fetch_sub(1, Ordering::Relaxed) != 1, "sabotage");
+        });
+        let world = World::start(&engine, tight(faults));
+        world.open_gate(false);
+        for number in 0..100 {
+            first.try_send(event(number, "kill", i64::from(number))).unwrap();
+        }
+        wait_for("the panic", || left.load(Ordering::Relaxed) == 0).await;
+        // The engine replays what the panic lost, among others.
+        for number in 90..100 {
+            second.try_send(event(number, "kill", i64::from(number))).unwrap();
+        }
+        sleep(seconds(5)).await;
+        world.open_gate(true);
+        wait_for("every event", || world.events("kill", false) == 100).await;
+        sleep(seconds(5)).await;
+        assert_eq!(world.events("kill", false), 100);
+        assert_eq!(world.lost(Stream::Events, LossReason::Panic), 1, "and the replay brought that one back");
+        world.end().await;
+    });
+}
+
+#[test]
+fn at_a_drain_the_events_that_wait_are_handed_on() {
+    run(async {
+        let engine = FakeEngine::new();
+        let feed = engine.feed();
+        let world = World::start(&engine, tight(Faults::NONE));
+        world.open_gate(false);
+        for number in 0..100 {
+            feed.try_send(event(number, "kill", i64::from(number))).unwrap();
+        }
+        sleep(seconds(1)).await;
+        let (seen, books) = (world.share(), world.books.clone());
+        let report = world.end().await;
+        assert!(report.cut_short.is_empty(), "{:?}", report.cut_short);
+        assert_eq!(seen.lock().unwrap().events.len(), 100);
+        assert_eq!(books.of(Stream::Events).journaled, 100);
+    });
+}
+
+#[test]
+fn what_overflows_is_counted_and_its_container_looked_at() {
+    run(async {
+        let engine = FakeEngine::new();
+        let feed = engine.feed();
+        let world = World::start(&engine, tight(Faults::NONE));
+        world.open_gate(false);
+        for number in 0..6000 {
+            feed.try_send(event(number, "die", i64::from(number))).unwrap();
+        }
+        sleep(seconds(2)).await;
+        let lost = world.lost(Stream::Events, LossReason::Overflow);
+        assert!((1700..=1904).contains(&lost), "{lost} of 6000 beyond 4096");
+        world.open_gate(true);
+        wait_for("those that were kept", || world.events("die", false) as u64 == 6000 - lost).await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn huge_labels_are_bounded_by_bytes() {
+    run(async {
+        let engine = FakeEngine::new();
+        let feed = engine.feed();
+        let world = World::start(&engine, tight(Faults::NONE));
+        world.open_gate(false);
+        for number in 0..64 {
+            let mut huge = event(number, "kill", i64::from(number));
+            huge.attributes.insert("label".into(), "x".repeat(1 << 20));
+            feed.try_send(huge).unwrap();
+        }
+        sleep(seconds(2)).await;
+        assert!(world.lost(Stream::Events, LossReason::Overflow) > 50, "8 MiB of 64 are kept");
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_repetition_is_recognised_over_reconnects() {
+    run(async {
+        let engine = FakeEngine::new();
+        for _ in 0..3 {
+            let feed = engine.feed();
+            for number in 0..50 {
+                feed.try_send(event(number, "kill", i64::from(number))).unwrap();
+            }
+        }
+        let world = World::start(&engine, Options::default());
+        sleep(seconds(20)).await;
+        assert_eq!((world.events("kill", false), engine.calls("events")), (50, 4));
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_stream_that_is_cut_at_once_is_opened_ever_more_slowly_although_it_replays() {
+    run(async {
+        let engine = FakeEngine::new();
+        for _ in 0..200 {
+            engine.feed().try_send(event(1, "kill", 5)).unwrap();
+        }
+        let world = World::start(&engine, Options::default());
+        sleep(seconds(60)).await;
+        let (opened, listed) = (engine.calls("events"), engine.calls("list"));
+        assert!(opened <= 15 && listed <= 2 * opened, "opened {opened} times, listed {listed} times");
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_resumed_stream_begins_before_the_last_event_even_where_the_clock_was_set_back() {
+    run(async {
+        let engine = FakeEngine::new();
+        let (first, second) = (engine.feed(), engine.feed());
+        let world = World::start(&engine, Options::default());
+        sleep(seconds(20)).await;
+        first.try_send(event(1, "kill", (DAWN_S + 20) * 1000)).unwrap();
+        sleep(millis(10)).await;
+        drop(first);
+        wait_for("the second stream", || engine.since().len() == 2).await;
+        assert_eq!(engine.since()[1].map(|since| since.as_secs()), Some(DAWN_S + 18));
+        // An event from the future, then the clock of an engine that was away is an hour behind.
+        second.try_send(event(1, "start", (DAWN_S + 21) * 1000)).unwrap();
+        sleep(millis(10)).await;
+        engine.go_down(true);
+        drop(second);
+        sleep(seconds(30)).await;
+        engine.set_clock(-3600);
+        engine.go_down(false);
+        wait_for("the third stream", || engine.since().len() == 3).await;
+        let now = engine.now().as_secs();
+        let since = engine.since()[2].map_or(0, |since| since.as_secs());
+        assert!((now - 45..now - 29).contains(&since), "asked from {since} on, at {now}");
+        world.end().await;
+    });
+}

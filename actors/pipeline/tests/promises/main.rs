@@ -1,0 +1,12 @@
+//! What the actors promise, each against an engine, a server or a log that misbehaves, on a clock that jumps.
+
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+mod batching;
+mod engine;
+mod events;
+mod host;
+mod inventory;
+mod sinks;
+mod stats;
+mod world;

@@ -1,0 +1,304 @@
+//! One host, whole, with a parser behind it and a recorder where the batcher would be.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::fut::{ActorFutureExt, wrap_future};
+use actix::prelude::{Actor, AsyncContext, Context, Handler};
+use actor_runtime::{
+    Backoff, Cell, ChildSpec, Drain, DrainReport, Envelope, Exit, GroupSpec, Intensity, NodeView, Quarantine, Root,
+    Strategy, mailbox,
+};
+use model::{EventRecord, Frame, HostRecord, LossReason, StatsRecord, Stream, Timestamp};
+use pipeline::books::Books;
+use pipeline::event_monitor::{EventMonitor, EventMonitorDeps};
+use pipeline::faults::Faults;
+use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, Link};
+use pipeline::inventory::{Inventory, InventoryDeps, Resync};
+use pipeline::messages::{Chunk, ChunkRows};
+use pipeline::metrics::Metrics;
+use pipeline::parser::{EventPolicy, Parser, ParserDeps};
+use pipeline::ports::{Decode, EngineApi};
+use pipeline::router::Router;
+use pipeline::stats_stream::{StatsMode, StatsStreamDeps};
+use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
+use tokio::sync::{Semaphore, watch};
+
+use crate::engine::{FakeEngine, Port};
+
+pub const MINUTE: Duration = Duration::from_secs(60);
+
+pub fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+pub fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// What came out.
+#[derive(Default)]
+pub struct Seen {
+    pub stats: Vec<StatsRecord>,
+    pub events: Vec<EventRecord>,
+    pub containers: Vec<model::ContainerRecord>,
+    pub hosts: Vec<HostRecord>,
+}
+
+/// Stands where the batcher would; takes chunks while its gate is open.
+struct Recorder {
+    cell: Cell,
+    seen: Arc<Mutex<Seen>>,
+    gate: watch::Receiver<bool>,
+}
+
+impl Actor for Recorder {
+    type Context = Context<Self>;
+}
+
+impl actix::Supervised for Recorder {}
+
+impl Handler<Envelope<Chunk>> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<Chunk>, ctx: &mut Context<Self>) {
+        let mut gate = self.gate.clone();
+        let open = async move { gate.wait_for(|is_open| *is_open).await.is_ok() };
+        ctx.wait(wrap_future(open).map(move |_, recorder: &mut Self, _| {
+            let (chunk, _permit) = envelope.into_parts();
+            let mut seen = recorder.seen.lock().unwrap();
+            match chunk.rows {
+                ChunkRows::Stats(rows) => seen.stats.extend(rows),
+                ChunkRows::Event(row) => seen.events.push(*row),
+                ChunkRows::Container(row) => seen.containers.push(*row),
+                ChunkRows::Host(row) => seen.hosts.push(*row),
+            }
+            chunk.custody.journaled();
+        }));
+    }
+}
+
+impl Handler<Drain> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) {
+        self.cell.finish(ctx, Exit::Drained);
+    }
+}
+
+/// A frame of the fake engine is a number: when it was read, in nanoseconds.
+struct Numbers;
+
+impl Decode for Numbers {
+    fn decode(&self, bytes: &[u8]) -> Result<Frame, LossReason> {
+        let nanos = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).ok_or(LossReason::NotJson)?;
+        Ok(Frame { read: Some(Timestamp::from_nanos(nanos)), ..Frame::default() })
+    }
+}
+
+/// How a world is made.
+pub struct Options {
+    pub mode: StatsMode,
+    pub stats_interval: Duration,
+    pub discovery: Duration,
+    pub parser_room: u32,
+    pub faults: Faults,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mode: StatsMode::Stream,
+            stats_interval: seconds(1),
+            discovery: MINUTE,
+            parser_room: 1 << 20,
+            faults: Faults::NONE,
+        }
+    }
+}
+
+pub struct World {
+    pub books: Arc<Books>,
+    pub board: HostBoard,
+    seen: Arc<Mutex<Seen>>,
+    gate: watch::Sender<bool>,
+    root: Root,
+}
+
+impl World {
+    pub fn start(engine: &Arc<FakeEngine>, options: Options) -> Self {
+        let (books, board, seen) = (Books::new(), HostBoard::default(), Arc::<Mutex<Seen>>::default());
+        let (gate, is_open) = watch::channel(true);
+        let (shown, shared, port) = (board.clone(), books.clone(), Arc::new(Port(engine.clone())));
+        let recorded = seen.clone();
+        let root = GroupSpec::new("root", Strategy::RestForOne, intensity(3), Backoff::NONE, move |_| {
+            let (recorder, recorder_inbox) = mailbox::<Recorder>(64);
+            let (parser, parser_inbox) = mailbox::<Parser>(options.parser_room);
+            let deps = ParserDeps {
+                decode: Arc::new(Numbers),
+                batcher: recorder.outlet(),
+                books: shared.clone(),
+                events: Arc::new(EventPolicy::default()),
+                faults: Faults::NONE,
+            };
+            let (seen, gate) = (recorded.clone(), is_open.clone());
+            vec![
+                ChildSpec::actor("recorder", recorder_inbox, move |cell| Recorder { cell, seen, gate }),
+                ChildSpec::actor("parser", parser_inbox, move |cell| Parser::new(cell, deps)),
+                ChildSpec::group(host(&options, &port, Router::new(&[parser]), &shared, &shown)),
+            ]
+        });
+        let root = Root::start(root);
+        Self { books, board, seen, gate, root }
+    }
+
+    pub fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
+        look(&self.seen.lock().unwrap())
+    }
+
+    /// Events of an action, by whether they are synthetic.
+    pub fn events(&self, action: &str, synthetic: bool) -> usize {
+        self.seen(|seen| {
+            seen.events.iter().filter(|event| event.action == action && event.synthetic == synthetic).count()
+        })
+    }
+
+    /// While it is shut, nothing leaves the parser.
+    pub fn open_gate(&self, is_open: bool) {
+        self.gate.send_replace(is_open);
+    }
+
+    /// What was dropped of a stream, for this reason.
+    pub fn lost(&self, stream: Stream, reason: LossReason) -> u64 {
+        let books = self.books.of(stream);
+        let drops = books.dropped_before_parsing.iter().chain(&books.dropped_after_parsing);
+        drops.filter(|(of, _)| *of == reason).map(|(_, count)| count).sum()
+    }
+
+    /// Restarts so far, and streams set aside.
+    pub fn restarts(&self) -> (u64, u64) {
+        let tree = self.root.tree();
+        (tree.restarts().iter().map(|(_, count)| count).sum(), tree.quarantines())
+    }
+
+    pub fn view(&self) -> NodeView {
+        self.root.tree().view()
+    }
+
+    /// Drains, and asserts that every item is accounted for.
+    pub async fn end(self) -> DrainReport {
+        self.open_gate(true);
+        self.drain().await
+    }
+
+    /// Drains with the gate as it is.
+    pub async fn drain(self) -> DrainReport {
+        self.books.end();
+        let report = self.root.drain(seconds(20)).await;
+        for stream in Stream::ALL {
+            let books = self.books.of(stream);
+            assert!(books.is_settled(), "{books:?}");
+        }
+        report
+    }
+
+    pub fn share(&self) -> Arc<Mutex<Seen>> {
+        self.seen.clone()
+    }
+}
+
+fn intensity(restarts: u32) -> Intensity {
+    Intensity::try_new(restarts, MINUTE).unwrap()
+}
+
+fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>, board: &HostBoard) -> GroupSpec {
+    let engine: Arc<dyn EngineApi> = port.clone();
+    let metrics = Metrics::new(books.clone()).unwrap();
+    let link = Link::default();
+    let memory = Arc::default();
+    let restart = Backoff::try_new(millis(100), seconds(30), 0.0).unwrap();
+    let reconnect = Backoff::try_new(millis(100), seconds(10), 0.0).unwrap();
+    let probe = Backoff::try_new(millis(200), seconds(5), 0.0).unwrap();
+    let (mode, interval, discovery) = (options.mode, options.stats_interval, options.discovery);
+    let (books, board, faults) = (books.clone(), board.clone(), options.faults.clone());
+    GroupSpec::new("host", Strategy::RestForOne, intensity(10), restart, move |_| {
+        let (connection_mailbox, connection_inbox) = mailbox::<HostConnection>(1);
+        let (inventory_mailbox, inventory_inbox) = mailbox::<Inventory>(1);
+        let (_, events_inbox) = mailbox::<EventMonitor>(1);
+        let (set_mailbox, set_inbox) = mailbox::<StreamSet>(1);
+        let connection = HostConnectionDeps {
+            engine: engine.clone(),
+            link: link.clone(),
+            board: board.clone(),
+            router: router.clone(),
+            books: books.clone(),
+            backoff: probe,
+            metrics: metrics.clone(),
+        };
+        let roster = Roster::default();
+        let (followed, parsers, resync) = (roster.clone(), router.clone(), inventory_mailbox.control());
+        let streams = GroupSpec::new("streams", Strategy::OneForOne, intensity(10), restart, move |_| {
+            followed.clear().into_iter().for_each(|series| parsers.forget(series));
+            resync.signal(Resync);
+            Vec::new()
+        })
+        .quarantine(Quarantine { intensity: intensity(5), lasting: 5 * MINUTE })
+        .report_exits_to(set_mailbox.control());
+        let inventory = InventoryDeps {
+            engine: engine.clone(),
+            link: link.clone(),
+            board: board.clone(),
+            router: router.clone(),
+            streams: set_mailbox.control(),
+            books: books.clone(),
+            interval: discovery,
+            labels: Arc::new([]),
+            metrics: metrics.clone(),
+            faults: faults.clone(),
+        };
+        let events = EventMonitorDeps {
+            engine: engine.clone(),
+            link: link.clone(),
+            router: router.clone(),
+            heard: inventory_mailbox.control(),
+            look: inventory_mailbox.control(),
+            reconcile: inventory_mailbox.control(),
+            suspect: connection_mailbox.control(),
+            memory: Arc::clone(&memory),
+            books: books.clone(),
+            backoff: reconnect,
+            metrics: metrics.clone(),
+            faults: faults.clone(),
+        };
+        let set = StreamSetDeps {
+            group: streams.handle(),
+            stream: StatsStreamDeps {
+                engine: engine.clone(),
+                link: link.clone(),
+                router: router.clone(),
+                suspect: connection_mailbox.control(),
+                look: inventory_mailbox.control(),
+                books: books.clone(),
+                mode,
+                interval,
+                polls: Arc::new(Semaphore::new(12)),
+                backoff: reconnect,
+                metrics: metrics.clone(),
+                faults: faults.clone(),
+            },
+            router: router.clone(),
+            look: inventory_mailbox.control(),
+            resync: inventory_mailbox.control(),
+            roster,
+            metrics: metrics.clone(),
+            faults: faults.clone(),
+        };
+        vec![
+            ChildSpec::actor("connection", connection_inbox, move |cell| HostConnection::new(cell, connection)),
+            ChildSpec::group(streams),
+            ChildSpec::actor("inventory", inventory_inbox, move |cell| Inventory::new(cell, inventory)),
+            ChildSpec::actor("events", events_inbox, move |cell| EventMonitor::new(cell, events)),
+            ChildSpec::actor("stream_set", set_inbox, move |cell| StreamSet::new(cell, set)),
+        ]
+    })
+}
