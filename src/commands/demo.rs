@@ -21,13 +21,17 @@ pub fn demo(mut loaded: Loaded, demo: cli::Demo) -> Exit {
     config.sinks.sqlite.path = None;
     config.collect.stats_interval = config.collect.stats_interval.min(Duration::from_secs(1));
     config.hosts = hosts.1.iter().filter_map(host).collect();
-    println!("demo: {} simulated hosts with {} containers each; nothing of this machine is watched", demo.hosts, demo.containers);
+    println!(
+        "demo: {} simulated hosts with {} containers each; nothing of this machine is watched",
+        demo.hosts, demo.containers
+    );
     run(&loaded)
 }
 
 fn simulate(demo: cli::Demo) -> Result<(tempfile::TempDir, Vec<SimulatedHost>), StartError> {
     let folder = tempfile::tempdir()?;
-    let spec = DemoSpec { hosts: usize::from(demo.hosts), containers: usize::from(demo.containers), ..DemoSpec::default() };
+    let spec =
+        DemoSpec { hosts: usize::from(demo.hosts), containers: usize::from(demo.containers), ..DemoSpec::default() };
     let hosts = spec.hosts(folder.path()).into_iter().map(Simulator::start).collect::<Result<_, _>>()?;
     Ok((folder, hosts))
 }

@@ -22,7 +22,11 @@ pub fn print_places(config: &Config, listen: Option<SocketAddr>) {
         println!("  storing   {}", config.sqlite_path().display());
     }
     if config.sinks.kafka.enabled {
-        println!("  sending   Kafka {}  topics {}*", config.sinks.kafka.brokers.join(","), config.sinks.kafka.topic_prefix);
+        println!(
+            "  sending   Kafka {}  topics {}*",
+            config.sinks.kafka.brokers.join(","),
+            config.sinks.kafka.topic_prefix
+        );
     }
     if let Some(url) = config.sinks.clickhouse.url.as_ref().filter(|_| config.sinks.clickhouse.enabled) {
         println!("  writing   ClickHouse {url}  database {}", config.sinks.clickhouse.database);
@@ -55,7 +59,9 @@ fn line(host: &HostRecord) -> String {
         (HostStatus::Up, Some(0)) => {
             format!("{}: no container is running; start one, for example: docker run -d --name hello nginx", host.host)
         }
-        (HostStatus::Up, Some(running)) => format!("{}: {running} of {} containers running", host.host, host.containers.unwrap_or(running)),
+        (HostStatus::Up, Some(running)) => {
+            format!("{}: {running} of {} containers running", host.host, host.containers.unwrap_or(running))
+        }
         (HostStatus::Up, None) => format!("{}: the engine answers; still looking at its containers", host.host),
         (HostStatus::Down | HostStatus::Connecting, _) => {
             let why = host.last_error.as_deref().unwrap_or("no answer yet");

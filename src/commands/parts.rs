@@ -54,8 +54,13 @@ pub enum StartError {
 /// A client for every configured host.
 pub fn engines(config: &Config) -> Result<Vec<Arc<dyn EngineApi>>, StartError> {
     let engine = |host: &crate::config::Host| {
-        let url: HostUrl = host.url.parse().map_err(|error| StartError::HostUrl { host: host.name.to_string(), error })?;
-        let options = HostOptions { max_connections: host.max_connections.get(), call_timeout: host.timeout, ..HostOptions::default() };
+        let url: HostUrl =
+            host.url.parse().map_err(|error| StartError::HostUrl { host: host.name.to_string(), error })?;
+        let options = HostOptions {
+            max_connections: host.max_connections.get(),
+            call_timeout: host.timeout,
+            ..HostOptions::default()
+        };
         Ok(Arc::new(engine::Host::new(host.name.clone(), &url, &options)?) as Arc<dyn EngineApi>)
     };
     config.hosts.iter().map(engine).collect()

@@ -12,7 +12,8 @@ pub(super) fn raise(folder: &Path) -> io::Result<u64> {
     let path = folder.join("epoch");
     let last: u64 = match read_to_string(&path) {
         Ok(text) => text.trim().parse().map_err(|_| {
-            let hint = "the file `epoch` holds no number; write one higher than any used before, or remove the whole folder";
+            let hint =
+                "the file `epoch` holds no number; write one higher than any used before, or remove the whole folder";
             io::Error::new(ErrorKind::InvalidData, hint)
         })?,
         Err(error) if error.kind() == ErrorKind::NotFound => 0,

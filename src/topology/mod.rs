@@ -21,12 +21,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ::journal::{Limits, MemoryJournal};
 use actix_rt::{Arbiter, ArbiterHandle};
 use actor_runtime::{
-    Backoff, ChildSpec, DrainReport, Exit, GroupSpec, Inbox, Intensity, InvalidPolicy, Mailbox, Outlet, Placement, RestartPolicy, Root, Shutdown, Strategy,
-    Tree, mailbox,
+    Backoff, ChildSpec, DrainReport, Exit, GroupSpec, Inbox, Intensity, InvalidPolicy, Mailbox, Outlet, Placement,
+    RestartPolicy, Root, Shutdown, Strategy, Tree, mailbox,
 };
-use ::journal::{Limits, MemoryJournal};
 use model::{InvalidId, Stream};
 use pipeline::batcher::{BatchLedger, BatchPolicy, Batcher, BatcherDeps, InvalidBatchPolicy};
 use pipeline::books::{Books, StreamBooks};
@@ -118,7 +118,8 @@ impl Topology {
     pub fn start(config: &Config, parts: Parts) -> Result<Self, TopologyError> {
         let books = Books::new();
         let metrics = Metrics::new(books.clone())?;
-        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(Limits { bytes: config.journal.memory_bytes.as_usize() }));
+        let journal: Arc<dyn Journal> =
+            Arc::new(MemoryJournal::new(Limits { bytes: config.journal.memory_bytes.as_usize() }));
         let batch = &config.batch;
         let policy = BatchPolicy::try_new(batch.count.get(), batch.bytes.as_usize(), batch.age)?;
         let epoch = raise_epoch(&config.data_dir)?;
@@ -142,10 +143,16 @@ impl Topology {
         let view = View::new(tree_slot.clone(), metrics, journal.clone(), books.clone(), board, healths);
         let serving = serving(parts.serving, &view, &mut threads)?;
         let mut groups = Some([Some(delivery), Some(parsing), Some(hosts), serving]);
-        let root = GroupSpec::new("dockstream", Strategy::RestForOne, Intensity::try_new(3, MINUTE)?, Backoff::NONE, move |_| {
-            // The root never restarts itself: it gives up.
-            groups.take().into_iter().flatten().flatten().map(ChildSpec::group).collect()
-        })
+        let root = GroupSpec::new(
+            "dockstream",
+            Strategy::RestForOne,
+            Intensity::try_new(3, MINUTE)?,
+            Backoff::NONE,
+            move |_| {
+                // The root never restarts itself: it gives up.
+                groups.take().into_iter().flatten().flatten().map(ChildSpec::group).collect()
+            },
+        )
         .drain_before_escalation(config.shutdown.grace);
         let root = Root::start(root);
         tree_slot.set(root.tree()).ok();
@@ -250,7 +257,8 @@ impl Wiring {
     }
 
     fn renew_parsers(&self) {
-        let (mailboxes, inboxes): (Vec<Mailbox<Parser>>, Vec<_>) = (0..self.parsers).map(|_| mailbox(PARSER_BYTES)).unzip();
+        let (mailboxes, inboxes): (Vec<Mailbox<Parser>>, Vec<_>) =
+            (0..self.parsers).map(|_| mailbox(PARSER_BYTES)).unzip();
         self.router.set(Router::new(&mailboxes));
         *self.inboxes.lock().unwrap_or_else(PoisonError::into_inner) = inboxes;
     }
@@ -306,7 +314,12 @@ fn raise_epoch(folder: &Path) -> Result<u64, TopologyError> {
 }
 
 /// Sinks first: they end last, when the journal is closed and they have had everything.
-fn delivery(shared: &Shared, ledger: BatchLedger, plans: Vec<SinkPlan>, threads: &mut Threads) -> Result<GroupSpec, TopologyError> {
+fn delivery(
+    shared: &Shared,
+    ledger: BatchLedger,
+    plans: Vec<SinkPlan>,
+    threads: &mut Threads,
+) -> Result<GroupSpec, TopologyError> {
     let batching = threads.spawn();
     let plans: Vec<(SinkPlan, ArbiterHandle)> = plans.into_iter().map(|plan| (plan, threads.spawn())).collect();
     let shared = shared.clone();
@@ -392,4 +405,3 @@ fn serving(serving: Option<Serving>, view: &View, threads: &mut Threads) -> Resu
     });
     Ok(Some(group))
 }
-

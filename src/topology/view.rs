@@ -65,7 +65,10 @@ impl Sight for View {
         let sink = |(name, health): &(Arc<str>, Arc<SinkHealth>)| {
             let books = books.iter().find(|books| *books.sink == **name).cloned();
             // A sink that has not registered yet has empty books.
-            SinkView { books: books.unwrap_or_else(|| SinkBooks { sink: name.to_string(), ..SinkBooks::default() }), state: health.state() }
+            SinkView {
+                books: books.unwrap_or_else(|| SinkBooks { sink: name.to_string(), ..SinkBooks::default() }),
+                state: health.state(),
+            }
         };
         self.sinks.iter().map(sink).collect()
     }
@@ -88,7 +91,8 @@ impl Sight for View {
             let why = hosts.into_iter().find_map(|host| host.last_error);
             return Readiness::NotReady(why.unwrap_or_else(|| "no engine has answered yet".to_owned()));
         }
-        let failing = |(name, health): &(Arc<str>, Arc<SinkHealth>)| Some(format!("sink {name}: {}", health.state().failing?));
+        let failing =
+            |(name, health): &(Arc<str>, Arc<SinkHealth>)| Some(format!("sink {name}: {}", health.state().failing?));
         match self.sinks.iter().map(failing).collect::<Option<Vec<_>>>() {
             // One sink that delivers is enough: the others have their lag shown.
             Some(all) if !all.is_empty() => Readiness::NotReady(all.join("; ")),

@@ -106,9 +106,11 @@ fn a_panic_in_each_stage_under_load_loses_only_what_was_in_hand_and_the_books_ba
         assert!(books.is_settled(), "{books:?}");
     }
     let stats = books.of(Stream::Stats);
-    let lost = |drops: &[(LossReason, u64)], reason| drops.iter().find(|(of, _)| *of == reason).map_or(0, |(_, count)| *count);
+    let lost =
+        |drops: &[(LossReason, u64)], reason| drops.iter().find(|(of, _)| *of == reason).map_or(0, |(_, count)| *count);
     // What a parser has in hand may be an event or a state as well.
-    let in_hand: u64 = Stream::ALL.iter().map(|stream| lost(&books.of(*stream).dropped_before_parsing, LossReason::Panic)).sum();
+    let in_hand: u64 =
+        Stream::ALL.iter().map(|stream| lost(&books.of(*stream).dropped_before_parsing, LossReason::Panic)).sum();
     assert!(in_hand >= 6 + 6, "{in_hand} lost in the hands of Parser and StatsStream");
     assert!(lost(&stats.dropped_after_parsing, LossReason::Panic) > 0, "records in hand: {stats:?}");
     for sink in journal.books() {
@@ -122,13 +124,21 @@ fn a_panic_in_each_stage_under_load_loses_only_what_was_in_hand_and_the_books_ba
     assert_eq!(distinct, stats.journaled);
     assert_eq!(count(&config, "SELECT count(*) FROM container_stats"), stats.journaled);
     assert_eq!(count(&config, "SELECT count(*) FROM container_events"), books.of(Stream::Events).journaled);
-    eprintln!("{} frames received, {} journaled, {restarts} restarts, {repeated} rows sent again", stats.received, stats.journaled);
+    eprintln!(
+        "{} frames received, {} journaled, {restarts} restarts, {repeated} rows sent again",
+        stats.received, stats.journaled
+    );
 }
 
 #[test]
 fn a_stage_that_fails_over_and_over_has_its_group_built_anew_and_data_flows_again() {
     let folder = tempfile::tempdir().unwrap();
-    let engine = Simulator::host("sim").socket(folder.path().join("sim.sock")).containers(10).interval(Duration::from_millis(50)).start().unwrap();
+    let engine = Simulator::host("sim")
+        .socket(folder.path().join("sim.sock"))
+        .containers(10)
+        .interval(Duration::from_millis(50))
+        .start()
+        .unwrap();
     let config = configured(
         folder.path(),
         &[
@@ -150,7 +160,8 @@ fn a_stage_that_fails_over_and_over_has_its_group_built_anew_and_data_flows_agai
         })
         .await;
         let journaled = topology.books(Stream::Stats).journaled;
-        eventually("samples flow again", || (topology.books(Stream::Stats).journaled > journaled + 100).then_some(())).await;
+        eventually("samples flow again", || (topology.books(Stream::Stats).journaled > journaled + 100).then_some(()))
+            .await;
         let (books, journal) = (topology.all_books(), topology.journal());
         let drained = topology.drain(Duration::from_secs(20)).await;
         assert!(drained.cut_short.is_empty(), "still running: {:?}", drained.cut_short);

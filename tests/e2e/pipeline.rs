@@ -37,8 +37,9 @@ pub fn start(config: &Config, sinks: Vec<SinkPlan>, faults: Faults) -> Topology 
     Topology::start(config, parts).unwrap()
 }
 
-/// The real SQLite sink, at the place the configuration gives it.
+/// The real SQLite sink, at the place the configuration gives it; its tables are there at once, as they are in the binary.
 pub fn sqlite(config: &Config) -> SinkPlan {
+    sinks::sqlite::migrate(&config.sqlite_path()).unwrap();
     let settings = SqliteConfig::new(config.sqlite_path());
     SinkPlan::new("sqlite", move || Box::new(SqliteSink::new(settings.clone())))
 }
@@ -82,7 +83,8 @@ impl Recorder {
     /// Distinct sequence numbers taken of a stream, and how many were taken more than once.
     pub fn rows(&self, stream: Stream) -> (u64, u64) {
         let taken = self.taken.lock().unwrap();
-        let mut all: Vec<u64> = taken.iter().filter(|id| id.stream == stream).flat_map(|id| id.first..=id.last).collect();
+        let mut all: Vec<u64> =
+            taken.iter().filter(|id| id.stream == stream).flat_map(|id| id.first..=id.last).collect();
         let with_repeats = all.len() as u64;
         all.sort_unstable();
         all.dedup();

@@ -57,11 +57,15 @@ impl World {
     }
 
     async fn settles(&self, topology: &Topology, what: &str, within: Duration) {
-        eventually_within(within, &format!("the streams are right after: {what}"), || (tracked(topology) == self.truth()).then_some(())).await;
+        eventually_within(within, &format!("the streams are right after: {what}"), || {
+            (tracked(topology) == self.truth()).then_some(())
+        })
+        .await;
     }
 
     fn events(&self, container: &str, action: &str) -> u64 {
-        let sql = format!("SELECT count(*) FROM container_events WHERE container_id = '{container}' AND action = '{action}'");
+        let sql =
+            format!("SELECT count(*) FROM container_events WHERE container_id = '{container}' AND action = '{action}'");
         count(&self.config, &sql)
     }
 }
@@ -69,7 +73,8 @@ impl World {
 /// Short ids of the containers whose streams are in the supervision tree.
 fn tracked(topology: &Topology) -> BTreeSet<String> {
     let view = topology.tree().view();
-    let group = |view: &actor_runtime::NodeView, name: &str| view.children.iter().find(|child| child.name == name).cloned();
+    let group =
+        |view: &actor_runtime::NodeView, name: &str| view.children.iter().find(|child| child.name == name).cloned();
     let streams = group(&view, "hosts").and_then(|hosts| group(&hosts, "sim")).and_then(|host| group(&host, "streams"));
     let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
     streams.map(|streams| streams.children.iter().map(|child| short(&child.name)).collect()).unwrap_or_default()
@@ -94,10 +99,18 @@ fn the_streams_follow_every_life_a_container_can_have() {
                 ("a rename", Box::new(|| control.rename(&first, "renamed").unwrap())),
                 ("an OOM kill", Box::new(|| control.oom(&first).unwrap())),
                 ("a new container", Box::new(|| drop(control.add(ContainerSpec::new("late")).unwrap()))),
-                ("a container that is made but not started", Box::new(|| drop(control.create(ContainerSpec::new("idle")).unwrap()))),
+                (
+                    "a container that is made but not started",
+                    Box::new(|| drop(control.create(ContainerSpec::new("idle")).unwrap())),
+                ),
                 ("kill", Box::new(|| control.kill("late").unwrap())),
                 ("removal", Box::new(|| control.remove("late").unwrap())),
-                ("a restart loop", Box::new(|| (0..5).for_each(|_| control.restart("idle").or_else(|_| control.start("idle")).unwrap()))),
+                (
+                    "a restart loop",
+                    Box::new(|| {
+                        (0..5).for_each(|_| control.restart("idle").or_else(|_| control.start("idle")).unwrap())
+                    }),
+                ),
             ];
             for (what, step) in steps {
                 step();
@@ -147,7 +160,10 @@ fn events_that_are_replayed_doubled_or_out_of_order_change_nothing() {
             control.replay_events(200);
             control.cut_events();
         }
-        eventually("every event is there once", || (world.events(&id, "start") == 3 && world.events(&id, "die") == 2).then_some(())).await;
+        eventually("every event is there once", || {
+            (world.events(&id, "start") == 3 && world.events(&id, "die") == 2).then_some(())
+        })
+        .await;
         // A container that comes after all the repetitions shows that they have been worked through.
         let marker = control.add(ContainerSpec::new("marker")).unwrap();
         eventually("the marker's events", || (world.events(&marker, "start") == 1).then_some(())).await;
@@ -178,7 +194,8 @@ fn the_streams_are_right_after_the_daemon_was_away_and_the_world_changed_meanwhi
         // The probe looks again after 5 s at most.
         world.settles(&topology, "the daemon is back", Duration::from_secs(6) + AFTER_AN_EVENT).await;
         let journaled = topology.books(Stream::Stats).journaled;
-        eventually("samples flow again", || (topology.books(Stream::Stats).journaled > journaled + 20).then_some(())).await;
+        eventually("samples flow again", || (topology.books(Stream::Stats).journaled > journaled + 20).then_some(()))
+            .await;
         topology.kill().await;
     });
 }
@@ -201,7 +218,13 @@ fn a_spoiled_frame_is_counted_by_its_reason_and_the_stream_goes_on() {
         for (fault, reason) in faults {
             // More than the pace lets through, so that some reach the parser.
             control.spoil_next(8, &id, fault).unwrap();
-            let lost = || topology.books(Stream::Stats).dropped_before_parsing.iter().any(|(of, count)| *of == reason && *count > 0);
+            let lost = || {
+                topology
+                    .books(Stream::Stats)
+                    .dropped_before_parsing
+                    .iter()
+                    .any(|(of, count)| *of == reason && *count > 0)
+            };
             eventually(&format!("{fault:?} is counted as {reason}"), || lost().then_some(())).await;
         }
         control.spoil_next(2, &id, FrameFault::Cut).unwrap();
@@ -224,7 +247,8 @@ fn a_container_whose_stream_hangs_costs_only_itself() {
         control.stall(&ids[0]).unwrap();
         control.hang_next(1, &format!("/containers/{}/json", ids[1]));
         let journaled = topology.books(Stream::Stats).journaled;
-        eventually("the others flow", || (topology.books(Stream::Stats).journaled > journaled + 100).then_some(())).await;
+        eventually("the others flow", || (topology.books(Stream::Stats).journaled > journaled + 100).then_some(()))
+            .await;
         control.resume(&ids[0]).unwrap();
         topology.kill().await;
     });

@@ -202,6 +202,10 @@ impl World {
         report
     }
 
+    pub fn forget(&self) {
+        *self.seen.lock().unwrap() = Seen::default();
+    }
+
     pub fn share(&self) -> Arc<Mutex<Seen>> {
         self.seen.clone()
     }
