@@ -376,7 +376,7 @@ fn parsing(shared: &Shared, config: &Config, threads: &mut Threads) -> Result<Gr
     let shared = shared.clone();
     Ok(GroupSpec::new("parsing", Strategy::OneForOne, Intensity::try_new(20, MINUTE)?, Backoff::NONE, move |_| {
         let deps = ParserDeps {
-            decode: Arc::new(engine::frame::FrameDecoder::default()),
+            decode: Arc::new(engine::frame::FrameDecoder),
             batcher: shared.wiring.batcher.get(),
             books: shared.books.clone(),
             events: events.clone(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use actor_runtime::{NodeView, Tree};
 use model::{Batch, LossReason, Stream};
 use prometheus::{
-    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder, proto::MetricFamily,
+    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    proto::MetricFamily,
 };
 
 use crate::books::Books;
@@ -25,7 +25,6 @@ pub struct Metrics {
     streams: IntGaugeVec,
     events: IntCounterVec,
     event_gaps: IntCounterVec,
-    frame_age: Histogram,
     batches: IntCounterVec,
     batch_bytes: IntCounterVec,
     attempts: IntCounterVec,
@@ -83,14 +82,6 @@ impl Metrics {
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
-        let frame_age = Histogram::with_opts(
-            HistogramOpts::new(
-                "dockstream_frame_age_seconds",
-                "age of a stats frame by the engine's clock when it was received",
-            )
-            .buckets(LATENCIES.to_vec()),
-        )?;
-        registry.register(Box::new(frame_age.clone()))?;
         Ok(Arc::new(Self {
             engine_errors: counter(
                 "connection_errors_total",
@@ -112,7 +103,6 @@ impl Metrics {
                 "times at which events may have been missed and the inventory was asked",
                 &["host"],
             )?,
-            frame_age,
             batches: counter("batches_total", "closed batches", &["stream", "trigger"])?,
             batch_bytes: counter("batch_bytes_total", "estimated bytes of closed batches", &["stream"])?,
             attempts: counter("sink_attempts_total", "deliveries tried, by outcome", &["sink", "outcome"])?,
@@ -188,11 +178,6 @@ impl Metrics {
     /// Events may have been missed.
     pub fn event_gap(&self, host: &str) {
         self.event_gaps.with_label_values(&[host]).inc();
-    }
-
-    /// Age of a frame when it was received.
-    pub fn frame_age(&self, age: Duration) {
-        self.frame_age.observe(age.as_secs_f64());
     }
 
     /// A batch the journal has.

@@ -13,7 +13,8 @@ use crate::ports::{Deliver, DeliverError, FailureClass, Range, Receipt, Rejectio
 /// A range on its way: what is left of it, in parts, and what was refused.
 ///
 /// It outlives failed attempts: a part that was taken is not sent again under the name of the whole, which
-/// its server would not recognise.
+/// its server would not recognise. It does not outlive the sink: after a restart the range begins as a whole
+/// again, and a server that knows rows by the name of their insert may store those of a part twice.
 pub(super) struct Delivery {
     parts: VecDeque<Range>,
     receipt: Receipt,

@@ -1,6 +1,7 @@
 //! StatsStream: the frames of one container.
 //!
-//! In: the engine's stats stream, or its answers to polls. Out: [`RawFrame`] to the parser of its series.
+//! In: the engine's stats stream, or its answers to polls. Out: [`RawFrame`](crate::messages::RawFrame) to the
+//! parser of its series.
 //! Owns its connection and at most one frame: the engine is never made to wait, so while the pipeline is
 //! busy a newer frame replaces an older one, counted. A restart loses the frame in hand, counted.
 //!

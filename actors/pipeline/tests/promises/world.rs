@@ -202,10 +202,6 @@ impl World {
         report
     }
 
-    pub fn forget(&self) {
-        *self.seen.lock().unwrap() = Seen::default();
-    }
-
     pub fn share(&self) -> Arc<Mutex<Seen>> {
         self.seen.clone()
     }
