@@ -52,7 +52,7 @@ impl Head {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
         self.write(&mut out);
-        sealed(out)
+        sealed(out.into_bytes())
     }
 
     /// The head from [`Head::encode`]'s bytes.
@@ -71,8 +71,8 @@ impl Head {
         out.signed(self.opened_at.as_nanos());
         out.byte(u8::from(self.span.is_some()));
         if let Some((first, last)) = self.span {
-            out.signed(first.nanos_since(self.opened_at));
-            out.signed(last.nanos_since(first));
+            out.signed(between(self.opened_at, first));
+            out.signed(between(first, last));
         }
     }
 
@@ -127,7 +127,7 @@ pub(crate) fn encode(head: &Head, batch: &Batch) -> Result<Vec<u8>, String> {
         Rows::Hosts(rows) => body.raw(&packed(rows)?),
         Rows::Losses(rows) => body.raw(&packed(rows)?),
     }
-    Ok(sealed(body))
+    Ok(sealed(body.into_bytes()))
 }
 
 /// The batch from [`encode`]'s bytes.
@@ -155,8 +155,8 @@ fn split(bytes: &[u8]) -> Result<(Head, &[u8]), Unreadable> {
     Ok((Head::read(&mut Reader::new(head))?, rows))
 }
 
-fn sealed(out: Writer) -> Vec<u8> {
-    let mut bytes = out.into_bytes();
+/// `bytes` with their checksum.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let sum = crc32fast::hash(&bytes);
     bytes.extend_from_slice(&sum.to_le_bytes());
     bytes
@@ -165,6 +165,16 @@ fn sealed(out: Writer) -> Vec<u8> {
 fn unsealed(bytes: &[u8]) -> Result<&[u8], Unreadable> {
     let (content, sum) = bytes.split_last_chunk::<SUM>().ok_or(Unreadable::Checksum)?;
     if crc32fast::hash(content) == u32::from_le_bytes(*sum) { Ok(content) } else { Err(Unreadable::Checksum) }
+}
+
+/// A small state as bytes with a checksum.
+pub(crate) fn encode_state<T: Serialize>(state: &T) -> Result<Vec<u8>, String> {
+    rmp_serde::to_vec_named(state).map(sealed).map_err(|error| error.to_string())
+}
+
+/// The state from [`encode_state`]'s bytes.
+pub(crate) fn decode_state<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
+    unpacked(unsealed(bytes)?)
 }
 
 fn packed<T: Serialize>(rows: &[T]) -> Result<Vec<u8>, String> {
@@ -180,8 +190,13 @@ fn index_of<T: PartialEq>(value: T, all: &[T]) -> u8 {
     index.and_then(|index| u8::try_from(index).ok()).expect("every variant is in the list of all")
 }
 
+/// Nanoseconds from `from` to `to`, wrapping: [`after`] undoes it for every pair of times.
+fn between(from: Timestamp, to: Timestamp) -> i64 {
+    to.as_nanos().wrapping_sub(from.as_nanos())
+}
+
 fn after(time: Timestamp, nanos: i64) -> Timestamp {
-    Timestamp::from_nanos(time.as_nanos().saturating_add(nanos))
+    Timestamp::from_nanos(time.as_nanos().wrapping_add(nanos))
 }
 
 #[cfg(test)]

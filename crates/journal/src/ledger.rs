@@ -37,6 +37,11 @@ impl LossLedger {
         sum.last_at = sum.last_at.max(span.1);
     }
 
+    /// Forgets what `sink` lost.
+    pub(crate) fn forget(&mut self, sink: &str) {
+        self.sums.retain(|(name, _, _), _| name != sink);
+    }
+
     /// All sums so far.
     pub(crate) fn records(&self) -> Vec<LossRecord> {
         self.sums

@@ -4,9 +4,16 @@
 //! and what a sink did not get is counted for that sink, by stream, with first and last time. A range that a
 //! sink is delivering is never dropped: until it is settled nobody knows whether the server has it, so
 //! counting it as lost could be a lie, and its memory is held by the delivery anyway.
+//!
+//! [`DiskJournal`] keeps them in a file: what was accepted outlives the process, and so does every sink's place.
 
+mod codec;
+#[cfg(test)]
+mod conformance;
+mod disk;
 mod ledger;
 mod memory;
 mod span;
 
+pub use disk::{DiskJournal, OpenError, Options, StorageState, Sync, WhenFull};
 pub use memory::{Limits, MemoryJournal};

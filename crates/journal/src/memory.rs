@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::ledger::LossLedger;
-use crate::span::{span_of, time_of};
+use crate::span::{continues, refused, span_of};
 
 /// How much the journal keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,20 +276,10 @@ impl State {
             rows += entry.batch.rows.len() as u64;
             bytes += entry.batch.bytes as u64;
             // Only rows of this range can have been rejected, each once.
-            let refused: BTreeSet<u64> = receipt
-                .rejected
-                .iter()
-                .filter(|rejection| rejection.stream == entry.batch.id.stream)
-                .map(|rejection| rejection.sequence)
-                .filter(|sequence| (entry.batch.id.first..=entry.batch.id.last).contains(sequence))
-                .collect();
-            for sequence in &refused {
-                let row = usize::try_from(sequence - entry.batch.id.first).unwrap_or(usize::MAX);
-                if let Some(time) = time_of(&entry.batch.rows, row) {
-                    let stream = entry.batch.id.stream;
-                    self.losses.add(sink, stream, LossReason::Rejected, 1, (time, time));
-                    rejected += 1;
-                }
+            let stream = entry.batch.id.stream;
+            for time in refused(&entry.batch, receipt) {
+                self.losses.add(sink, stream, LossReason::Rejected, 1, (time, time));
+                rejected += 1;
             }
             entry.in_flight -= 1;
             self.release(position, index);
@@ -341,11 +331,6 @@ impl State {
         let oldest_pending = self.needed(index, reader.cursor).next().map(|(_, entry)| entry.batch.opened_at);
         SinkBooks { oldest_pending, ..reader.books.clone() }
     }
-}
-
-/// True where `next` follows `before` without a gap.
-fn continues(before: &BatchId, next: &BatchId) -> bool {
-    before.node == next.node && before.epoch == next.epoch && before.last.checked_add(1) == Some(next.first)
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
-//! First and last time of the records of a batch.
+//! What a batch's records and sequence say: their times, what was refused, what follows what.
 
-use model::{Rows, Timestamp};
+use std::collections::BTreeSet;
+
+use model::{Batch, BatchId, Rows, Timestamp};
+use pipeline::ports::Receipt;
 
 /// The time that says when the record at `index` happened.
-pub(crate) fn time_of(rows: &Rows, index: usize) -> Option<Timestamp> {
+fn time_of(rows: &Rows, index: usize) -> Option<Timestamp> {
     match rows {
         Rows::Stats(rows) => rows.get(index).map(|row| row.timestamp),
         Rows::Events(rows) => rows.get(index).map(|row| row.timestamp),
@@ -19,4 +22,23 @@ pub(crate) fn span_of(rows: &Rows) -> Option<(Timestamp, Timestamp)> {
         let (first, last) = span.unwrap_or((time, time));
         Some((first.min(time), last.max(time)))
     })
+}
+
+/// The times of the rows of `batch` that `receipt` refuses, each once.
+pub(crate) fn refused(batch: &Batch, receipt: &Receipt) -> Vec<Timestamp> {
+    let id = &batch.id;
+    let sequences: BTreeSet<u64> = receipt
+        .rejected
+        .iter()
+        .filter(|rejection| rejection.stream == id.stream)
+        .map(|rejection| rejection.sequence)
+        .filter(|sequence| (id.first..=id.last).contains(sequence))
+        .collect();
+    let row = |sequence: u64| usize::try_from(sequence - id.first).unwrap_or(usize::MAX);
+    sequences.into_iter().filter_map(|sequence| time_of(&batch.rows, row(sequence))).collect()
+}
+
+/// True where `next` follows `before` without a gap.
+pub(crate) fn continues(before: &BatchId, next: &BatchId) -> bool {
+    before.node == next.node && before.epoch == next.epoch && before.last.checked_add(1) == Some(next.first)
 }

@@ -36,13 +36,17 @@ pub enum LossReason {
     Shutdown,
     /// The journal was full, and the sink too far behind.
     JournalFull,
+    /// It grew older in the journal than the journal keeps.
+    Expired,
+    /// Its bytes in the journal are damaged.
+    Corrupt,
     /// The sink's server will never take it.
     Rejected,
 }
 
 impl LossReason {
     /// All reasons.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::NotJson,
         Self::Truncated,
         Self::UnexpectedShape,
@@ -56,6 +60,8 @@ impl LossReason {
         Self::Restart,
         Self::Shutdown,
         Self::JournalFull,
+        Self::Expired,
+        Self::Corrupt,
         Self::Rejected,
     ];
 
@@ -75,6 +81,8 @@ impl LossReason {
             Self::Restart => "restart",
             Self::Shutdown => "shutdown",
             Self::JournalFull => "journal_full",
+            Self::Expired => "expired",
+            Self::Corrupt => "corrupt",
             Self::Rejected => "rejected",
         }
     }

@@ -9,7 +9,7 @@ use model::{
 };
 
 use super::wire::{Reader, Writer};
-use super::{Unreadable, after};
+use super::{Unreadable, after, between};
 
 /// The fields in stored order. A new field goes to the end, so that what older versions wrote stays readable:
 /// where the model puts it does not matter here.
@@ -81,8 +81,8 @@ pub(super) fn write(out: &mut Writer, rows: &[StatsRecord], opened_at: Timestamp
             next
         });
         samples.unsigned(meta);
-        samples.signed(row.timestamp.nanos_since(opened_at));
-        samples.signed(row.received_at.nanos_since(opened_at));
+        samples.signed(between(opened_at, row.timestamp));
+        samples.signed(between(opened_at, row.received_at));
         write_scope(&mut samples, row.network_scope.as_ref());
         write_values(&mut samples, &row.sample);
     }
@@ -242,8 +242,7 @@ pub(super) fn read(from: &mut Reader<'_>, opened_at: Timestamp) -> Result<Vec<St
         return Err(Unreadable::Shape);
     }
     let texts = (0..from.count()?).map(|_| from.text()).collect::<Result<Vec<_>, _>>()?;
-    let metas =
-        (0..from.count()?).map(|_| read_meta(from, &texts).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    let metas = (0..from.count()?).map(|_| read_meta(from, &texts).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
     let mut slots = vec![NOTHING; width];
     let mut rows = Vec::new();
     for _ in 0..from.count()? {

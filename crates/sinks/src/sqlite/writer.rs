@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use model::{Batch, Timestamp};
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::encode::Encoder;
@@ -108,7 +108,9 @@ fn run(mut connection: Connection, config: &SqliteConfig, queue: &Receiver<Job>)
 
 pub(super) fn write(connection: &mut Connection, encoder: &mut Encoder, batches: &[Batch]) -> Result<(), SqliteError> {
     let mut all = || -> rusqlite::Result<()> {
-        let transaction = connection.transaction()?;
+        // Immediate: a transaction that begins by reading is refused at once, not made to wait, where another
+        // process holds the lock when it comes to write.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for batch in batches {
             encoder.write(&transaction, batch)?;
         }
