@@ -85,7 +85,11 @@ def main():
     if not data.exists():
         shutil.copytree(CACHE / "storage", data)
     options = [f"-XX:ArchiveClassesAtExit={ARCHIVE}"] if args.archive_classes else [f"-XX:SharedArchiveFile={ARCHIVE}"]
-    command = java("kafka.Kafka", config, options=options if args.archive_classes or ARCHIVE.exists() else [])
+    # A codec unpacks its native library into the temporary folder, and a killed broker leaves it there.
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    options = [f"-Djava.io.tmpdir={temporary}", *(options if args.archive_classes or ARCHIVE.exists() else [])]
+    command = java("kafka.Kafka", config, options=options)
     supervise.Server(args, folder, command, lambda: answers(port), {"bootstrap": f"127.0.0.1:{port}"}).run()
 
 
