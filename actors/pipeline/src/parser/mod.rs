@@ -7,6 +7,7 @@
 mod event;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,7 +93,9 @@ impl Parser {
 
     /// Decodes and computes; the reason where there is no record in the frame.
     fn parse(&mut self, raw: &RawFrame) -> Result<StatsRecord, LossReason> {
-        let frame = self.deps.decode.decode(&raw.bytes)?;
+        // A frame on which the decoder panics costs itself, not the parser: the next one comes in a second.
+        let decoded = catch_unwind(AssertUnwindSafe(|| self.deps.decode.decode(&raw.bytes)));
+        let frame = decoded.unwrap_or(Err(LossReason::Panic))?;
         let run = raw.subject.meta.run;
         let Some(timestamp) = frame.read else {
             self.state.previous.remove(&raw.series);

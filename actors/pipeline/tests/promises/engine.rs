@@ -25,12 +25,17 @@ pub enum Manner {
 pub enum Frames {
     /// One frame, and then one every so often.
     Every(Duration),
+    /// One a second on which the decoder panics.
+    Deadly,
     /// Open, and never a frame.
     Never,
     /// So many at once, then the end.
     Then(u32),
     Fail(EngineFailure),
 }
+
+/// The decoder of these tests panics on it.
+pub const DEADLY: &[u8] = b"deadly";
 
 pub struct FakeEngine {
     host: HostName,
@@ -309,12 +314,13 @@ impl EngineApi for Port {
         Ok(stream::unfold((0, open), move |(sent, open)| async move {
             match frames {
                 Frames::Every(pause) => sleep(if sent == 0 { Duration::from_millis(1) } else { pause }).await,
+                Frames::Deadly => sleep(Duration::from_secs(1)).await,
                 Frames::Then(count) if sent >= count => return None,
                 // A clock that stands still gives equal frames.
                 Frames::Then(_) => sleep(Duration::from_millis(1)).await,
                 Frames::Never | Frames::Fail(_) => std::future::pending().await,
             }
-            let frame = open.0.frame();
+            let frame = if let Frames::Deadly = frames { Bytes::from_static(DEADLY) } else { open.0.frame() };
             Some((Ok(frame), (sent + 1, open)))
         })
         .boxed())

@@ -39,6 +39,22 @@ fn while_the_pipeline_is_full_the_newest_frame_is_kept_and_the_others_are_counte
 }
 
 #[test]
+fn a_container_whose_every_frame_makes_the_decoder_panic_costs_its_own_frames_only() {
+    run(async {
+        let engine = FakeEngine::new();
+        engine.running(0..2);
+        engine.sends(0, Frames::Deadly);
+        let world = World::start(&engine, Options::default());
+        sleep(seconds(120)).await;
+        let lost = world.lost(Stream::Stats, LossReason::Panic);
+        assert!(lost > 100, "{lost} frames lost");
+        assert!(samples(&world) > 100, "the other container is followed");
+        assert_eq!(world.restarts().0, 0);
+        world.end().await;
+    });
+}
+
+#[test]
 fn a_frame_in_hand_is_handed_on_when_its_stream_ends() {
     run(async {
         let engine = FakeEngine::new();

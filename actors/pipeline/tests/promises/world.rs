@@ -24,7 +24,7 @@ use pipeline::stats_stream::{StatsMode, StatsStreamDeps};
 use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
 use tokio::sync::{Semaphore, watch};
 
-use crate::engine::{FakeEngine, Port};
+use crate::engine::{DEADLY, FakeEngine, Port};
 
 pub const MINUTE: Duration = Duration::from_secs(60);
 
@@ -91,6 +91,7 @@ struct Numbers;
 
 impl Decode for Numbers {
     fn decode(&self, bytes: &[u8]) -> Result<Frame, LossReason> {
+        assert_ne!(bytes, DEADLY, "the decoder is made to panic");
         let nanos = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).ok_or(LossReason::NotJson)?;
         Ok(Frame { read: Some(Timestamp::from_nanos(nanos)), ..Frame::default() })
     }
