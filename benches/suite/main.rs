@@ -7,10 +7,14 @@
 //! What is to be measured alone runs as a process of its own: the simulated engine, the reference client, and
 //! dockstream itself, as released.
 
+mod batches;
+mod catch_up;
 mod child;
 mod decode;
 mod fleet;
 mod idle;
+mod journal;
+mod latency;
 mod machine;
 mod memory;
 mod released;
@@ -55,11 +59,14 @@ enum Extent {
 
 type Bench = fn(Extent) -> anyhow::Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 5] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("decode", decode::run),
     ("memory", memory::run),
     ("source", source::run),
     ("fleet", fleet::run),
+    ("latency", latency::run),
+    ("journal", journal::run),
+    ("catch-up", catch_up::run),
     ("idle", idle::run),
 ];
 

@@ -29,12 +29,10 @@ use pipeline::router::Router;
 use pipeline::sink::{Sink, SinkDeps};
 
 use crate::Extent;
+use crate::batches::RECORDED;
 use crate::child::cpu_of;
 use crate::report::{Bar, Row};
 use crate::timing::in_turns;
-
-/// Forty frames in a row of a busy container, recorded on a real engine.
-const RECORDED: &str = include_str!("../../crates/engine/tests/frames/d20v1_seq_busy.jsonl");
 
 const SERIES: u64 = 1_000;
 /// The recording is kept so many times over: more than a core's own cache holds, as frames that another core has read.
