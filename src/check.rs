@@ -9,8 +9,9 @@ use futures_util::stream::{self, StreamExt};
 use pipeline::ports::{Deliver, EngineApi, EngineInfo};
 
 use crate::cli::Exit;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, JournalKind, Loaded};
 use crate::data_folder::{DataFolder, DataFolderError};
+use crate::topology::open_journal;
 
 /// Nothing is waited for longer than that.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,7 +38,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Tries out the data folder, the API's address, every engine and every sink, and tells each finding as it comes.
+/// Tries out the data folder, the journal, the API's address, every engine and every sink, and tells each finding as it comes.
 ///
 /// Sinks make what they miss: tables, topics. A dockstream that runs with the same configuration is no failure.
 pub async fn check(
@@ -65,6 +66,7 @@ pub async fn check(
     // Held to the end, so that no dockstream starts in between.
     let (_folder, running, outcome) = data_folder(&loaded.config);
     found("data".into(), outcome);
+    found("journal".into(), journal(&loaded.config, running).await);
     if loaded.config.api.enabled {
         found("api".into(), address(&loaded.config, running));
     }
@@ -91,6 +93,24 @@ fn data_folder(config: &Config) -> (Option<DataFolder>, bool, Result<String, Str
         Err(DataFolderError::InUse { .. }) => (None, true, Ok(format!("{folder}, in use by a running dockstream"))),
         Err(error) => (None, false, Err(error.to_string())),
     }
+}
+
+/// Opens the journal where nobody has it; what waits in it.
+async fn journal(config: &Config, running: bool) -> Result<String, String> {
+    if config.journal.kind == JournalKind::Memory {
+        return Ok(format!("in memory, at most {}", config.journal.memory_bytes));
+    }
+    let mut text = format!("{}, at most {}", config.journal_folder().display(), config.journal.bytes);
+    if running {
+        text.push_str(", in use by a running dockstream");
+        return Ok(text);
+    }
+    let journal = open_journal(config).map_err(|error| error.to_string())?;
+    for books in journal.books().iter().filter(|books| books.pending > 0) {
+        text.push_str(&format!(", {} records wait for {}", books.pending, books.sink));
+    }
+    journal.stop().await;
+    Ok(text)
 }
 
 fn address(config: &Config, running: bool) -> Result<String, String> {

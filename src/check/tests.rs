@@ -122,11 +122,13 @@ async fn what_works_is_told_in_a_line_each() {
     let loaded = loaded(folder.path());
     let (exit, lines) = lines(&loaded, vec![engine("edge", Answer::Good)], vec![sink(Answer::Good)]).await;
     let data = format!("ok   data  {}", loaded.config.data_dir.display());
+    let journal = format!("ok   journal  {}/journal, at most 4GiB", loaded.config.data_dir.display());
     assert_eq!(
         lines,
         [
             "ok   config  no file: defaults, environment, flags",
             &data,
+            &journal,
             "ok   api  127.0.0.1:0",
             "ok   host edge  docker 20.10.24, API 1.41, cgroup v1",
             "ok   sink kafka  127.0.0.1:9092"
@@ -149,7 +151,7 @@ async fn one_failure_is_78_and_the_rest_is_tried_all_the_same() {
     )
     .await;
     assert_eq!(
-        lines[3..],
+        lines[4..],
         [
             "fail host a  no Docker engine at unix:///test.sock: the socket does not exist",
             "ok   host b  docker 20.10.24, API 1.41, cgroup v1",
@@ -166,8 +168,8 @@ async fn what_never_answers_is_given_up_after_ten_seconds() {
     let begin = tokio::time::Instant::now();
     let engines = (0..8).map(|index| engine(&format!("h{index}"), Answer::None)).collect();
     let (exit, lines) = lines(&loaded(folder.path()), engines, vec![sink(Answer::None)]).await;
-    assert_eq!(lines[3], "fail host h0  no answer within 10s");
-    assert_eq!(lines[11], "fail sink kafka  no answer within 10s");
+    assert_eq!(lines[4], "fail host h0  no answer within 10s");
+    assert_eq!(lines[12], "fail sink kafka  no answer within 10s");
     assert_eq!(exit, Exit::Config);
     assert!(begin.elapsed() < Duration::from_secs(21), "engines are asked at the same time: {:?}", begin.elapsed());
 }
@@ -180,7 +182,7 @@ async fn an_address_that_somebody_else_has_is_a_failure() {
     loaded.config.api.listen = other.local_addr().unwrap();
     let (exit, found) = lines(&loaded, vec![], vec![]).await;
     assert!(
-        found[2]
+        found[3]
             .starts_with(&format!("fail api  cannot listen on {}: the address is in use", loaded.config.api.listen)),
         "{found:?}"
     );
@@ -197,8 +199,8 @@ async fn a_dockstream_that_runs_already_is_no_failure() {
     let (exit, found) = lines(&loaded, vec![], vec![]).await;
     assert_eq!(exit, Exit::Ended, "{found:?}");
     assert!(
-        found[1].ends_with("in use by a running dockstream")
-            && found[2].ends_with("in use while a dockstream is running"),
+        found[1..3].iter().all(|line| line.ends_with("in use by a running dockstream"))
+            && found[3].ends_with("in use while a dockstream is running"),
         "{found:?}"
     );
 }
@@ -212,5 +214,6 @@ async fn a_folder_that_cannot_be_written_is_a_failure() {
     loaded.config.data_dir = file.join("data");
     let (exit, found) = lines(&loaded, vec![], vec![]).await;
     assert!(found[1].starts_with("fail data  cannot use the data folder"), "{found:?}");
+    assert!(found[2].starts_with("fail journal  cannot open the journal"), "{found:?}");
     assert_eq!(exit, Exit::Config);
 }

@@ -103,16 +103,22 @@ async fn watch(config: &Config, started: Started) -> Exit {
     tracing::info!(signal, grace = %humantime::format_duration(config.shutdown.grace), "draining");
     println!("draining (at most {}); a second signal ends at once", humantime::format_duration(config.shutdown.grace));
     let journal = topology.journal();
-    let mut drain = std::pin::pin!(topology.drain(config.shutdown.grace));
-    let exit = tokio::select! {
-        report = &mut drain => ended(&report),
-        signal = signals.next() => {
-            tracing::warn!(signal, "ended at once");
-            Exit::DrainIncomplete
-        }
+    let mut hurried = false;
+    let hurry = async {
+        let signal = signals.next().await;
+        hurried = true;
+        tracing::warn!(signal, "ended at once");
     };
+    let report = topology.drain_unless(config.shutdown.grace, hurry).await;
+    let exit = if hurried { Exit::DrainIncomplete } else { ended(&report) };
+    let outlives = journal.storage().kind == "disk";
     for books in journal.books().iter().filter(|books| books.pending > 0) {
-        tracing::error!(sink = books.sink, records = books.pending, "not delivered, and lost");
+        let (sink, records) = (&books.sink, books.pending);
+        if outlives {
+            tracing::warn!(sink, records, "not delivered; the journal keeps them for the next start");
+        } else {
+            tracing::error!(sink, records, "not delivered, and lost");
+        }
     }
     exit
 }

@@ -8,7 +8,7 @@ use engine::HostUrl;
 use http::Uri;
 
 use super::problem::{Origin, Problem};
-use super::{ByteSize, ClickHouseSink, Config, Host, KafkaSink};
+use super::{ByteSize, ClickHouseSink, Config, Host, JournalKind, KafkaSink};
 
 /// Notes everything that is wrong with `config`.
 pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problems: &mut Vec<Problem>) {
@@ -26,24 +26,7 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     checks.at_least("shutdown.grace", config.shutdown.grace, Duration::from_millis(100));
     checks.at_least("telemetry.otlp_interval", config.telemetry.otlp_interval, Duration::from_millis(100));
 
-    if config.batch.bytes.bytes() > config.journal.memory_bytes.bytes() / 4 {
-        checks.say(
-            "batch.bytes",
-            format!(
-                "{} is more than a quarter of `journal.memory_bytes` ({}), which holds the batches of every sink",
-                config.batch.bytes, config.journal.memory_bytes
-            ),
-        );
-    }
-    if config.journal.memory_bytes > config.limits.memory {
-        checks.say(
-            "journal.memory_bytes",
-            format!(
-                "{} is more than `limits.memory` ({}) allows in all",
-                config.journal.memory_bytes, config.limits.memory
-            ),
-        );
-    }
+    checks.journal(config);
     if config.retry.min > config.retry.max {
         checks.say(
             "retry.min",
@@ -104,6 +87,32 @@ impl Checks<'_> {
     fn size_at_least(&mut self, path: &str, value: ByteSize, least: ByteSize) {
         if value < least {
             self.say(path, format!("{value} is too small: at least {least}"));
+        }
+    }
+
+    /// Only what is in use is looked at.
+    fn journal(&mut self, config: &Config) {
+        let (journal, batch) = (&config.journal, config.batch.bytes);
+        let (key, room) = match journal.kind {
+            JournalKind::Disk => ("journal.bytes", journal.bytes),
+            JournalKind::Memory => ("journal.memory_bytes", journal.memory_bytes),
+        };
+        if batch.bytes() > room.bytes() / 4 {
+            let error =
+                format!("{batch} is more than a quarter of `{key}` ({room}), which holds the batches of every sink");
+            self.say("batch.bytes", error);
+        }
+        match journal.kind {
+            JournalKind::Disk => {
+                self.at_least("journal.sync_interval", journal.sync_interval, Duration::from_millis(10));
+                if let Some(age) = journal.age {
+                    self.at_least("journal.age", age, Duration::from_secs(1));
+                }
+            }
+            JournalKind::Memory if room > config.limits.memory => {
+                self.say(key, format!("{room} is more than `limits.memory` ({}) allows in all", config.limits.memory));
+            }
+            JournalKind::Memory => {}
         }
     }
 

@@ -26,7 +26,10 @@ pub use host::machine_name;
 pub use load::{CONFIG_VARIABLE, Environment, Loaded, Overrides, load};
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::{example, page};
-pub use values::{ByteSize, CollectMode, Compression, InvalidByteSize, LogFormat, Properties, Secret};
+pub use values::{
+    ByteSize, CollectMode, Compression, InvalidByteSize, JournalKind, JournalSync, LogFormat, Properties, Secret,
+    WhenFull,
+};
 
 pub(crate) use section::{Section, SectionInfo};
 
@@ -68,6 +71,11 @@ section! {
 }
 
 impl Config {
+    /// Where the journal on disk is.
+    pub fn journal_folder(&self) -> PathBuf {
+        self.data_dir.join("journal")
+    }
+
     /// Where the SQLite sink keeps its database: `sinks.sqlite.path`, else `dockstream.db` in the data folder.
     pub fn sqlite_path(&self) -> PathBuf {
         self.sinks.sqlite.path.clone().unwrap_or_else(|| self.data_dir.join("dockstream.db"))
@@ -124,10 +132,25 @@ section! {
 
 section! {
     /// What lies between collecting and delivering: a sink that is slow or away finds its records here.
-    JournalSettings {
-        /// Memory for records that some sink has not taken yet. When it is full the oldest are dropped and
-        /// counted, for the sinks that lag behind.
+    JournalSettings or kind {
+        /// `disk`: in `data_dir/journal`, where it outlives the process. `memory`: what no sink has taken when the
+        /// process ends is lost. `journal = "memory"` above every section says the same.
+        kind: JournalKind = value("disk"),
+        /// On disk: room for records that some sink has not taken yet; never more than nine tenths of what is free.
+        bytes: ByteSize = value("4GiB"),
+        /// In memory: room for them.
         memory_bytes: ByteSize = value("64MiB"),
+        /// What happens when it is full. `block`: no more is taken until there is room; samples are thinned out at the
+        /// source, counted, and events wait. `drop_oldest`: the oldest records are dropped and counted, for the sinks
+        /// that lag behind, and the others go on.
+        when_full: WhenFull = value("block"),
+        /// On disk: how long a record is kept for a sink that does not take it. Without it, until there is no room.
+        age: Option<Duration> = unset("7days"),
+        /// On disk: what the end of the power can cost. `always`: nothing, as every batch waits for the disk;
+        /// `interval`: the last `sync_interval`; `off`: the last few MiB. The end of the process costs nothing in any.
+        sync: JournalSync = value("interval"),
+        /// Time between two syncs, with `sync = "interval"`.
+        sync_interval: Duration = value("500ms"),
     }
 }
 

@@ -43,12 +43,14 @@ pub(crate) struct Place<'a> {
     path: String,
     table: Option<&'a DeTable<'a>>,
     repeated: bool,
+    /// What a text in the place of the section says of one of its keys.
+    short: Option<(&'static str, Origin, Result<String, String>)>,
 }
 
 impl<'a> Place<'a> {
     /// The whole file.
     pub fn root(table: Option<&'a DeTable<'a>>) -> Self {
-        Self { path: String::new(), table, repeated: false }
+        Self { path: String::new(), table, repeated: false, short: None }
     }
 }
 
@@ -87,6 +89,8 @@ impl<'a> Reader<'a> {
         let path = join(&place.path, name);
         let (origin, value) = if let Some((origin, texts)) = self.override_of(place, &path) {
             (origin, texts.and_then(|texts| T::from_text(texts.first().map_or("", String::as_str))))
+        } else if let Some((_, origin, text)) = place.short.as_ref().filter(|(key, ..)| *key == name) {
+            (origin.clone(), text.as_ref().map_err(String::clone).and_then(|text| T::from_text(text)))
         } else if let Some((key, value)) = place.table.and_then(|table| table.get_key_value(name)) {
             (self.line(key.span()), T::from_toml(value.get_ref()))
         } else {
@@ -102,16 +106,24 @@ impl<'a> Reader<'a> {
     /// Reads the section `name` inside of `place`.
     pub fn section<S: Section>(&mut self, place: &Place<'_>, name: &str) -> S {
         let path = join(&place.path, name);
+        let mut short = S::SHORT.and_then(|key| {
+            let (origin, texts) = self.override_of(place, &path)?;
+            Some((key, origin, texts.map(|texts| texts.first().cloned().unwrap_or_default())))
+        });
         let table = match place.table.and_then(|table| table.get_key_value(name)) {
             None => None,
             Some((key, value)) => value.get_ref().as_table().or_else(|| {
+                if let (Some(name), Some(text)) = (S::SHORT, value.get_ref().as_str()) {
+                    short.get_or_insert_with(|| (name, self.line(key.span()), Ok(text.to_owned())));
+                    return None;
+                }
                 let error =
                     format!("this is a section: write [{path}] and its keys below it, not {}", found(value.get_ref()));
                 self.problems.push(Problem::Value { path: path.clone(), place: self.line(key.span()), error });
                 None
             }),
         };
-        S::read(self, &Place { path, table, repeated: false })
+        S::read(self, &Place { path, table, repeated: false, short })
     }
 
     /// Reads every `[[name]]` inside of `place`; a variable or flag replaces all of them.
@@ -142,7 +154,7 @@ impl<'a> Reader<'a> {
             let path = format!("{path}[{index}]");
             let line = self.line(span);
             self.origins.insert(path.clone(), line);
-            S::read(self, &Place { path, table: Some(table), repeated: true })
+            S::read(self, &Place { path, table: Some(table), repeated: true, short: None })
         };
         tables.into_iter().enumerate().map(read).collect()
     }

@@ -6,6 +6,9 @@ use super::setting::Printed;
 
 /// A group of keys under one path.
 pub(crate) trait Section: Sized {
+    /// The key that a text in the place of the whole section stands for: `journal = "memory"`.
+    const SHORT: Option<&'static str>;
+
     /// Lists this section and those inside it.
     fn describe(path: &str, shape: Shape, sections: &mut Vec<SectionInfo>);
 
@@ -72,11 +75,12 @@ pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// Declares a section: `name: Type = value(default), unset("example") or found(function, "example")`.
+/// Declares a section: `name: Type = value(default), unset("example") or found(function, "example")`; `Name or key {` where
+/// a text in its place stands for one of its keys.
 macro_rules! section {
     (
         $(#[doc = $doc:literal])+
-        $name:ident {
+        $name:ident $(or $short:ident)? {
             $($(#[doc = $field_doc:literal])+ $field:ident: $type:ty = $kind:ident($($argument:tt)+),)*
         }
         $(sections { $($(#[doc = $sub_doc:literal])+ $sub:ident: $sub_type:ty,)+ })?
@@ -112,6 +116,8 @@ macro_rules! section {
         }
 
         impl $crate::config::section::Section for $name {
+            const SHORT: Option<&'static str> = section!(@short $($short)?);
+
             fn describe(path: &str, shape: $crate::config::section::Shape, sections: &mut Vec<$crate::config::section::SectionInfo>) {
                 sections.push($crate::config::section::SectionInfo { path: path.to_owned(), shape, doc: &[$($doc),+], fields: Self::FIELDS });
                 $($(<$list_type>::describe(&$crate::config::section::join(path, stringify!($list)), $crate::config::section::Shape::Many, sections);)+)?
@@ -139,6 +145,9 @@ macro_rules! section {
             }
         }
     };
+
+    (@short) => { None };
+    (@short $short:ident) => { Some(stringify!($short)) };
 
     (@fallback value $default:tt) => { $crate::config::section::Fallback::Value(stringify!($default)) };
     (@fallback unset $example:tt) => { $crate::config::section::Fallback::Unset(stringify!($example)) };

@@ -230,3 +230,35 @@ choice! {
         Lz4 = "lz4",
     }
 }
+
+choice! {
+    /// Where the journal is kept.
+    JournalKind: "\"disk\" or \"memory\"" {
+        /// In the data folder.
+        Disk = "disk",
+        /// In memory, for as long as the process lives.
+        Memory = "memory",
+    }
+}
+
+choice! {
+    /// When the disk has to have what was journaled.
+    JournalSync: "\"always\", \"interval\" or \"off\"" {
+        /// Before a batch counts as journaled.
+        Always = "always",
+        /// Every so often.
+        Interval = "interval",
+        /// When the file is put in order.
+        Off = "off",
+    }
+}
+
+choice! {
+    /// What happens when the journal is full.
+    WhenFull: "\"block\" or \"drop_oldest\"" {
+        /// Sources wait.
+        Block = "block",
+        /// The oldest records go, counted.
+        DropOldest = "drop_oldest",
+    }
+}

@@ -13,6 +13,7 @@
 
 mod epoch;
 mod hosts;
+mod journal;
 mod sinks;
 mod view;
 
@@ -21,7 +22,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::journal::{Limits, MemoryJournal};
+use ::journal::OpenError;
 use actix_rt::{Arbiter, ArbiterHandle};
 use actor_runtime::{
     Backoff, ChildSpec, DrainReport, Exit, GroupSpec, Inbox, Intensity, InvalidPolicy, Mailbox, Outlet, Placement,
@@ -42,6 +43,7 @@ use pipeline::sink::{Sink, SinkDeps};
 
 use crate::config::Config;
 use hosts::HostParts;
+pub use journal::open as open_journal;
 pub use sinks::SinkPlan;
 pub use view::View;
 
@@ -93,6 +95,9 @@ pub enum TopologyError {
         /// What the system says.
         error: io::Error,
     },
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
     /// Metrics clash.
     #[error(transparent)]
     Metrics(#[from] MetricError),
@@ -118,8 +123,8 @@ impl Topology {
     pub fn start(config: &Config, parts: Parts) -> Result<Self, TopologyError> {
         let books = Books::new();
         let metrics = Metrics::new(books.clone())?;
-        let journal: Arc<dyn Journal> =
-            Arc::new(MemoryJournal::new(Limits { bytes: config.journal.memory_bytes.as_usize() }));
+        let journal = journal::open(config)?;
+        journal::expect_sinks(&*journal, &parts.sinks);
         let batch = &config.batch;
         let policy = BatchPolicy::try_new(batch.count.get(), batch.bytes.as_usize(), batch.age)?;
         let epoch = raise_epoch(&config.data_dir)?;
@@ -191,9 +196,15 @@ impl Topology {
 
     /// Drains source to sink within `grace`, then joins every thread.
     pub async fn drain(self, grace: Duration) -> DrainReport {
+        self.drain_unless(grace, std::future::pending()).await
+    }
+
+    /// Drains as [`Topology::drain`] does; once `hurry` is done, what still runs is ended as if the time were over.
+    pub async fn drain_unless(self, grace: Duration, hurry: impl Future<Output = ()>) -> DrainReport {
         self.books.end();
-        let report = self.root.drain(grace).await;
+        let report = self.root.drain_unless(grace, hurry).await;
         join(self.arbiters);
+        self.journal.stop().await;
         report
     }
 
@@ -202,6 +213,7 @@ impl Topology {
         self.books.end();
         let report = self.root.kill().await;
         join(self.arbiters);
+        self.journal.stop().await;
         report
     }
 }

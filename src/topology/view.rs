@@ -9,7 +9,7 @@ use model::{HostRecord, HostStatus, LossRecord, Stream, Timestamp};
 use pipeline::books::{Books, StreamBooks};
 use pipeline::host_connection::HostBoard;
 use pipeline::metrics::Metrics;
-use pipeline::ports::{Journal, SinkBooks};
+use pipeline::ports::{Journal, SinkBooks, StorageState};
 use pipeline::sink::SinkHealth;
 
 /// The view of one process.
@@ -73,6 +73,10 @@ impl Sight for View {
         self.sinks.iter().map(sink).collect()
     }
 
+    fn journal(&self) -> StorageState {
+        self.journal.storage()
+    }
+
     fn books(&self) -> Vec<StreamBooks> {
         Stream::ALL.into_iter().map(|stream| self.books.of(stream)).collect()
     }
@@ -90,6 +94,16 @@ impl Sight for View {
         if !hosts.iter().any(|host| host.status == HostStatus::Up) {
             let why = hosts.into_iter().find_map(|host| host.last_error);
             return Readiness::NotReady(why.unwrap_or_else(|| "no engine has answered yet".to_owned()));
+        }
+        let journal = self.journal.storage();
+        if let Some(why) = journal.failing {
+            return Readiness::NotReady(format!("journal: {why}"));
+        }
+        if journal.is_full {
+            return Readiness::NotReady(format!(
+                "journal: {} of {} bytes are taken by records that a sink has not; collecting waits for room",
+                journal.bytes, journal.limit_bytes
+            ));
         }
         let failing =
             |(name, health): &(Arc<str>, Arc<SinkHealth>)| Some(format!("sink {name}: {}", health.state().failing?));

@@ -35,8 +35,8 @@ pub enum Disk {
     Full,
 }
 
-/// Its size, in KiB: enough for a fresh database.
-const DISK_KIB: u64 = 2048;
+/// Its size, in KiB: enough for a fresh database and a journal.
+const DISK_KIB: u64 = 32 << 10;
 
 impl Launch {
     /// With this text as its `pipeline.toml`.

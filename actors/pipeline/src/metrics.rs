@@ -27,6 +27,12 @@ pub struct Metrics {
     event_gaps: IntCounterVec,
     batches: IntCounterVec,
     batch_bytes: IntCounterVec,
+    journal_bytes: IntGaugeVec,
+    journal_failing: IntGaugeVec,
+    journal_full: IntGaugeVec,
+    journal_append: HistogramVec,
+    journal_syncs: IntCounterVec,
+    journal_sync_time: CounterVec,
     attempts: IntCounterVec,
     delivery: HistogramVec,
     received: IntCounterVec,
@@ -105,6 +111,20 @@ impl Metrics {
             )?,
             batches: counter("batches_total", "closed batches", &["stream", "trigger"])?,
             batch_bytes: counter("batch_bytes_total", "estimated bytes of closed batches", &["stream"])?,
+            journal_bytes: gauge("journal_bytes", "bytes of records that some sink has not taken yet", &[])?,
+            journal_failing: gauge("journal_failing", "1 where the journal's storage fails", &[])?,
+            journal_full: gauge("journal_full", "1 where the pipeline waits for room in the journal", &[])?,
+            journal_append: histogram(
+                "journal_append_duration_seconds",
+                "batches being journaled, waits included",
+                &[],
+            )?,
+            journal_syncs: counter("journal_syncs_total", "times the journal waited for the disk", &[])?,
+            journal_sync_time: total_seconds(
+                "journal_sync_seconds_total",
+                "time the journal waited for the disk",
+                &[],
+            )?,
             attempts: counter("sink_attempts_total", "deliveries tried, by outcome", &["sink", "outcome"])?,
             delivery: histogram("sink_delivery_duration_seconds", "successful deliveries", &["sink"])?,
             received: counter("received_total", "frames, events and states received", &["stream"])?,
@@ -187,6 +207,11 @@ impl Metrics {
         self.batch_bytes.with_label_values(&[stream]).inc_by(batch.bytes as u64);
     }
 
+    /// Batches that the journal has, and how long that took.
+    pub fn journaled(&self, took: Duration) {
+        self.journal_append.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
+    }
+
     /// An attempt at a delivery: `delivered`, or the class of its failure.
     pub fn attempt(&self, sink: &str, outcome: &str) {
         self.attempts.with_label_values(&[sink, outcome]).inc();
@@ -219,6 +244,14 @@ impl Metrics {
                 }
             }
         }
+        let storage = journal.storage();
+        let set = |gauge: &IntGaugeVec, value: i64| gauge.with_label_values::<&str>(&[]).set(value);
+        set(&self.journal_bytes, i64::try_from(storage.bytes).unwrap_or(i64::MAX));
+        set(&self.journal_failing, i64::from(storage.failing.is_some()));
+        set(&self.journal_full, i64::from(storage.is_full));
+        catch_up(&self.journal_syncs, &[], storage.syncs.0);
+        let waited = self.journal_sync_time.with_label_values::<&str>(&[]);
+        waited.inc_by((storage.syncs.1.as_secs_f64() - waited.get()).max(0.0));
         for books in journal.books() {
             let sink = books.sink.as_str();
             for (outcome, count) in [

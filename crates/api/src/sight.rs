@@ -5,7 +5,7 @@ use std::time::Duration;
 use actor_runtime::NodeView;
 use model::{HostRecord, LossRecord};
 use pipeline::books::StreamBooks;
-use pipeline::ports::SinkBooks;
+use pipeline::ports::{SinkBooks, StorageState};
 use pipeline::sink::SinkState;
 
 /// The running process as the API sees it. Every method copies out what is known at that moment:
@@ -16,6 +16,9 @@ pub trait Sight: Send + Sync + 'static {
 
     /// Every sink with its books.
     fn sinks(&self) -> Vec<SinkView>;
+
+    /// How it is with the journal's storage.
+    fn journal(&self) -> StorageState;
 
     /// The books of the stages before the journal, one of each stream.
     fn books(&self) -> Vec<StreamBooks>;

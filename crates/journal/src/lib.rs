@@ -15,5 +15,5 @@ mod ledger;
 mod memory;
 mod span;
 
-pub use disk::{DiskJournal, OpenError, Options, StorageState, Sync, WhenFull};
+pub use disk::{DiskJournal, OpenError, Options, Sync, WhenFull};
 pub use memory::{Limits, MemoryJournal};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use model::{Batch, BatchId, LossReason, LossRecord, Stream};
-use pipeline::ports::{Appetite, Journal, JournalError, Range, Receipt, SinkBooks};
+use pipeline::ports::{Appetite, Journal, JournalError, Range, Receipt, SinkBooks, StorageState};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -149,6 +149,24 @@ impl Journal for MemoryJournal {
         state.closed = true;
         for reader in &state.sinks {
             reader.ready.notify_one();
+        }
+    }
+
+    async fn stop(&self) {
+        self.close();
+    }
+
+    fn forget_sinks_except(&self, _: &[&str]) {
+        // It knows those that registered in this life alone.
+    }
+
+    fn storage(&self) -> StorageState {
+        let state = self.state();
+        StorageState {
+            kind: "memory",
+            bytes: state.idle_bytes as u64,
+            limit_bytes: state.limits.bytes as u64,
+            ..StorageState::default()
         }
     }
 

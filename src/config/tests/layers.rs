@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Compression, Origin, machine_name};
+use crate::config::{Compression, JournalKind, Origin, machine_name};
 
 #[test]
 fn each_layer_goes_over_the_one_before_it() {
@@ -38,11 +38,25 @@ fn every_key_outside_of_lists_can_be_set_by_its_own_variable() {
             let name = crate::config::reader::variable(&path);
             assert!(seen.insert(name.clone()), "{name} stands for two keys");
             // No key can hold all of these, every key can hold one.
-            let taken =
-                ["true", "1", "5s", "64MiB", "127.0.0.1:1", "auto", "lz4", "a=b", "some-text"].iter().filter(|value| {
-                    let told = layered("", &[(&name, value)], &[]);
-                    !told.as_ref().is_err_and(|error| error.contains("expected") || error.contains("unknown variable"))
-                });
+            let taken = [
+                "true",
+                "1",
+                "5s",
+                "64MiB",
+                "127.0.0.1:1",
+                "auto",
+                "lz4",
+                "a=b",
+                "some-text",
+                "disk",
+                "always",
+                "block",
+            ]
+            .iter()
+            .filter(|value| {
+                let told = layered("", &[(&name, value)], &[]);
+                !told.as_ref().is_err_and(|error| error.contains("expected") || error.contains("unknown variable"))
+            });
             assert!(taken.count() > 0, "{name} takes nothing");
         }
     }
@@ -172,4 +186,24 @@ fn the_file_in_the_working_folder_is_found_and_a_named_one_goes_before_it() {
     assert_eq!((found.config.node.as_str(), found.file.as_deref()), ("found", Some(Path::new("./pipeline.toml"))));
     assert_eq!(load(&Overrides::default(), &variable).unwrap().config.node.as_str(), "variable");
     assert_eq!(load(&overrides(&["--config", "other.toml"]), &variable).unwrap().config.node.as_str(), "flag");
+}
+
+#[test]
+fn the_journal_can_be_named_in_one_word_in_the_place_of_its_section() {
+    let kind = |loaded: Result<Loaded, String>| loaded.unwrap().config.journal.kind;
+    assert_eq!(kind(file("")), JournalKind::Disk);
+    assert_eq!(kind(file("journal = \"memory\"\n")), JournalKind::Memory);
+    assert_eq!(kind(file("journal = \"disk\"\n")), JournalKind::Disk);
+    assert_eq!(kind(file("[journal]\nkind = \"memory\"\n")), JournalKind::Memory);
+    let word = [("DOCKSTREAM_JOURNAL", "memory")];
+    assert_eq!(kind(layered("[journal]\nkind = \"disk\"\n", &word, &[])), JournalKind::Memory);
+    let both = [("DOCKSTREAM_JOURNAL", "memory"), ("DOCKSTREAM_JOURNAL_KIND", "disk")];
+    assert_eq!(kind(layered("", &both, &[])), JournalKind::Disk, "the key itself goes over the word");
+    let loaded = layered("[journal]\nbytes = \"1GiB\"\n", &word, &[]).unwrap();
+    assert_eq!(loaded.config.journal.bytes.to_string(), "1GiB", "the other keys are still read");
+    assert_eq!(
+        file("journal = \"tape\"").unwrap_err(),
+        "`journal.kind` (pipeline.toml:1): expected \"disk\" or \"memory\", found \"tape\""
+    );
+    assert!(file("journal = 5").unwrap_err().contains("this is a section"));
 }

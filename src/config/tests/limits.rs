@@ -19,18 +19,23 @@ fn a_batch_without_a_limit_is_refused() {
 #[test]
 fn a_batch_must_fit_the_journal_four_times() {
     assert_eq!(
-        said("[batch]\nbytes = \"5MiB\"\n[journal]\nmemory_bytes = \"16MiB\""),
+        said("[batch]\nbytes = \"5MiB\"\n[journal]\nbytes = \"16MiB\""),
+        "`batch.bytes` (pipeline.toml:2): 5MiB is more than a quarter of `journal.bytes` (16MiB), which holds the batches of every sink"
+    );
+    assert_eq!(
+        said("[batch]\nbytes = \"5MiB\"\n[journal]\nkind = \"memory\"\nmemory_bytes = \"16MiB\""),
         "`batch.bytes` (pipeline.toml:2): 5MiB is more than a quarter of `journal.memory_bytes` (16MiB), which holds the batches of every sink"
     );
-    assert!(file("[batch]\nbytes = \"4MiB\"\n[journal]\nmemory_bytes = \"16MiB\"").is_ok());
+    assert!(file("[batch]\nbytes = \"4MiB\"\n[journal]\nkind = \"memory\"\nmemory_bytes = \"16MiB\"").is_ok());
 }
 
 #[test]
 fn the_journal_must_fit_the_memory() {
     assert_eq!(
-        said("[journal]\nmemory_bytes = \"1GiB\""),
-        "`journal.memory_bytes` (pipeline.toml:2): 1GiB is more than `limits.memory` (512MiB) allows in all"
+        said("[journal]\nkind = \"memory\"\nmemory_bytes = \"1GiB\""),
+        "`journal.memory_bytes` (pipeline.toml:3): 1GiB is more than `limits.memory` (512MiB) allows in all"
     );
+    assert!(file("[journal]\nmemory_bytes = \"1GiB\"").is_ok(), "what is not in use is not looked at");
 }
 
 #[test]

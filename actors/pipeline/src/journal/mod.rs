@@ -9,6 +9,7 @@ use actix::fut::wrap_future;
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler};
 use actor_runtime::{Backoff, Cell, Drain, Envelope, Exit};
 use model::LossReason;
+use tokio::time::Instant;
 
 use crate::faults::{Faults, Point};
 use crate::messages::Append;
@@ -45,11 +46,13 @@ impl JournalWriter {
 async fn append(deps: JournalDeps, Append { batch, custody }: Append) {
     deps.faults.strike(Point::Journal);
     let mut attempt = 0;
+    let since = Instant::now();
     loop {
         match deps.journal.append(batch.clone()).await {
             Ok(()) => {
                 custody.journaled();
                 deps.metrics.batch(&batch);
+                deps.metrics.journaled(since.elapsed());
                 return;
             }
             Err(JournalError::Closed) => return custody.lost(LossReason::Shutdown),

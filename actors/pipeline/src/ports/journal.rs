@@ -1,5 +1,7 @@
 //! The journal port: one log between Batcher and sinks, one cursor per sink.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use model::{Batch, LossRecord, Timestamp};
 use serde::Serialize;
@@ -29,6 +31,15 @@ pub trait Journal: Send + Sync + 'static {
     /// No more appends: readers get what is left, then `None`.
     fn close(&self);
 
+    /// Ends the log: what callers still wait for fails, and all is where it is kept when it returns.
+    async fn stop(&self);
+
+    /// Forgets every sink not named: what only they needed is removed, and their books end.
+    fn forget_sinks_except(&self, sinks: &[&str]);
+
+    /// How it is with the storage.
+    fn storage(&self) -> StorageState;
+
     /// The books of every sink.
     fn books(&self) -> Vec<SinkBooks>;
 
@@ -55,6 +66,23 @@ pub struct SinkBooks {
     pub pending_bytes: u64,
     /// When the oldest pending row was received.
     pub oldest_pending: Option<Timestamp>,
+}
+
+/// How it is with the journal's storage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StorageState {
+    /// `disk`, which outlives the process, or `memory`.
+    pub kind: &'static str,
+    /// Bytes of entries some sink still needs.
+    pub bytes: u64,
+    /// How many there may be.
+    pub limit_bytes: u64,
+    /// Appends wait for room.
+    pub is_full: bool,
+    /// Why it fails at present; `None` while all is well.
+    pub failing: Option<String>,
+    /// How often it has waited for the disk since the start, and how long in all.
+    pub syncs: (u64, Duration),
 }
 
 /// The journal cannot keep a batch.

@@ -13,7 +13,7 @@ use pipeline::books::Books;
 use pipeline::faults::Faults;
 use pipeline::metrics::Metrics;
 use pipeline::ports::{
-    Appetite, Deliver, DeliverError, FailureClass, Journal, JournalError, Range, Receipt, SinkBooks,
+    Appetite, Deliver, DeliverError, FailureClass, Journal, JournalError, Range, Receipt, SinkBooks, StorageState,
 };
 use pipeline::sink::{Sink, SinkDeps, SinkHealth};
 use tokio::time::{Instant, sleep};
@@ -102,6 +102,15 @@ impl Journal for Stuck {
     }
     fn close(&self) {
         self.log.close();
+    }
+    async fn stop(&self) {
+        self.log.stop().await;
+    }
+    fn forget_sinks_except(&self, sinks: &[&str]) {
+        self.log.forget_sinks_except(sinks);
+    }
+    fn storage(&self) -> StorageState {
+        self.log.storage()
     }
     fn books(&self) -> Vec<SinkBooks> {
         self.log.books()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use actor_runtime::{ExitKind, NodeKind, NodeState, NodeView};
 use model::{LossReason, Stream, Timestamp};
 use pipeline::books::StreamBooks;
-use pipeline::ports::SinkBooks;
+use pipeline::ports::{SinkBooks, StorageState};
 use serde::Serialize;
 
 use crate::SinkView;
@@ -33,6 +33,7 @@ struct Pipeline {
     generated_at: Timestamp,
     tree: Node,
     streams: Vec<Books>,
+    journal: Journal,
     sinks: Vec<Sink>,
 }
 
@@ -60,6 +61,22 @@ impl From<StreamBooks> for Books {
             dropped_before_parsing: books.dropped_before_parsing.into_iter().collect(),
             dropped_after_parsing: books.dropped_after_parsing.into_iter().collect(),
         }
+    }
+}
+
+#[derive(Serialize)]
+struct Journal {
+    kind: &'static str,
+    bytes: u64,
+    limit_bytes: u64,
+    full: bool,
+    failing: Option<String>,
+}
+
+impl From<StorageState> for Journal {
+    fn from(state: StorageState) -> Self {
+        let StorageState { kind, bytes, limit_bytes, is_full: full, failing, syncs: _ } = state;
+        Self { kind, bytes, limit_bytes, full, failing }
     }
 }
 
@@ -124,6 +141,7 @@ async fn now(call: Call) -> Answer {
         generated_at: call.now,
         tree: sight.tree().into(),
         streams: sight.books().into_iter().map(Books::from).collect(),
+        journal: sight.journal().into(),
         sinks: sight.sinks().into_iter().map(Sink::from).collect(),
     })
 }

@@ -7,7 +7,7 @@ use actor_runtime::{Exit, NodeKind, NodeState, NodeView};
 use api::{Readiness, Sight, SinkView};
 use model::{ContainerRecord, EventRecord, HostRecord, LossReason, LossRecord, StatsRecord, Stream, Timestamp};
 use pipeline::books::StreamBooks;
-use pipeline::ports::SinkBooks;
+use pipeline::ports::{SinkBooks, StorageState};
 use pipeline::sink::SinkState;
 use serde_json::{Value, json};
 
@@ -216,6 +216,10 @@ impl Sight for World {
                 state: state("kafka", "127.0.0.1:9092", Some("no broker answers")),
             },
         ]
+    }
+
+    fn journal(&self) -> StorageState {
+        StorageState { kind: "disk", bytes: 300 * 512, limit_bytes: 4 << 30, ..StorageState::default() }
     }
 
     fn books(&self) -> Vec<StreamBooks> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant as Clock};
 
 use model::{Batch, LossReason};
@@ -221,6 +222,7 @@ impl Keeper {
         let mut group = Vec::new();
         let mut bytes = 0;
         self.more = false;
+        let mut is_full = false;
         let log = self.shared.log();
         while let Some(append) = self.waiting.front() {
             let size = append.body.len() as u64;
@@ -234,6 +236,7 @@ impl Keeper {
                 // Its caller is gone and has counted it as lost.
                 self.waiting.pop_front();
             } else if !room && self.options.when_full == WhenFull::Block {
+                is_full = true;
                 break;
             } else if bytes > 0 && bytes + size > GROUP {
                 self.more = true;
@@ -243,6 +246,7 @@ impl Keeper {
                 group.extend(self.waiting.pop_front());
             }
         }
+        self.shared.is_full.store(is_full, Ordering::Relaxed);
         group
     }
 
@@ -260,13 +264,15 @@ impl Keeper {
         let puts: Vec<_> = puts.collect();
         let wait = if self.options.sync == Sync::Always { Wait::ForDisk } else { Wait::No };
         let mut outcome = if group.is_empty() || self.again.is_none() { Ok(()) } else { self.store.keep_reserve() };
+        let since = Clock::now();
         if outcome.is_ok() {
             outcome = self.store.write(wait, &puts, &unsaved.gone, &states, unsaved.forgotten.iter().cloned());
         }
         match outcome {
             Ok(()) => {
-                if wait == Wait::No {
-                    self.unsynced.get_or_insert_with(Clock::now);
+                match wait {
+                    Wait::No => drop(self.unsynced.get_or_insert_with(Clock::now)),
+                    Wait::ForDisk => self.shared.synced(since),
                 }
                 self.shrinking |= !unsaved.gone.is_empty();
                 if !group.is_empty() {
@@ -356,8 +362,12 @@ impl Keeper {
     }
 
     fn sync(&mut self) {
+        let since = Clock::now();
         match self.store.sync() {
-            Ok(()) => self.unsynced = None,
+            Ok(()) => {
+                self.unsynced = None;
+                self.shared.synced(since);
+            }
             Err(error) => {
                 self.unsynced = Some(Clock::now());
                 self.complain(&error);

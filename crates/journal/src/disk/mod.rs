@@ -17,12 +17,13 @@ mod salvage;
 mod store;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Clock, SystemTime};
 
 use async_trait::async_trait;
 use model::{Batch, LossRecord, Timestamp};
-use pipeline::ports::{Appetite, Journal, JournalError, Range, Receipt, SinkBooks};
+use pipeline::ports::{Appetite, Journal, JournalError, Range, Receipt, SinkBooks, StorageState};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -84,13 +85,17 @@ pub enum WhenFull {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
-    #[error("journal in {folder} is in use by another process")]
+    #[error(
+        "the journal in {folder} is in use by another process; end that one, or choose another folder with --data-dir"
+    )]
     InUse {
         /// The folder.
         folder: String,
     },
     /// The storage says no; nothing was changed.
-    #[error("journal in {folder} cannot be opened: {error}")]
+    #[error(
+        "cannot open the journal in {folder}: {error}; mend the folder, choose another one with --data-dir, or do without: journal = \"memory\""
+    )]
     Storage {
         /// The folder.
         folder: String,
@@ -99,17 +104,8 @@ pub enum OpenError {
     },
 }
 
-/// How it is with the journal's storage.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StorageState {
-    /// Why it fails at present; `None` while all is well.
-    pub failing: Option<String>,
-    /// Stored bytes of entries some sink still needs.
-    pub bytes: u64,
-}
-
 /// A journal that outlives the process. Cheap to share behind an `Arc`; usable from any runtime. Dropping it stores
-/// what is not stored yet in the background; [`DiskJournal::stop`] waits for that.
+/// what is not stored yet in the background; [`Journal::stop`] waits for that.
 pub struct DiskJournal {
     shared: Arc<Shared>,
 }
@@ -119,6 +115,11 @@ struct Shared {
     log: Mutex<Log>,
     queue: Queue,
     failing: Mutex<Option<String>>,
+    limit_bytes: u64,
+    /// Appends wait for room.
+    is_full: AtomicBool,
+    /// How often the disk was waited for, and how long in all.
+    syncs: Mutex<(u64, Duration)>,
     /// A sink's place was damaged: whoever comes anew gets everything there is.
     from_oldest: bool,
 }
@@ -131,6 +132,15 @@ impl Shared {
 
     fn failing(&self) -> MutexGuard<'_, Option<String>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn syncs(&self) -> MutexGuard<'_, (u64, Duration)> {
+        self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn synced(&self, since: Clock) {
+        let mut syncs = self.syncs();
+        *syncs = (syncs.0 + 1, syncs.1 + since.elapsed());
     }
 }
 
@@ -153,33 +163,19 @@ impl DiskJournal {
             }
             restored => restored.map_err(error)?,
         };
-        let shared =
-            Arc::new(Shared { log: Mutex::new(log), queue: Queue::default(), failing: Mutex::new(None), from_oldest });
+        let shared = Arc::new(Shared {
+            log: Mutex::new(log),
+            queue: Queue::default(),
+            failing: Mutex::new(None),
+            limit_bytes: options.bytes,
+            is_full: AtomicBool::new(false),
+            syncs: Mutex::default(),
+            from_oldest,
+        });
         let keeper = Keeper::new(store, shared.clone(), options);
         let spawned = std::thread::Builder::new().name("journal".to_owned()).spawn(move || keeper.run());
         spawned.map_err(|io| error(io.into()))?;
         Ok(Self { shared })
-    }
-
-    /// Forgets every sink not named: what only they needed is removed, and their books end.
-    pub fn forget_sinks_except(&self, sinks: &[&str]) {
-        for (sink, pending) in self.shared.log().forget_except(sinks) {
-            tracing::info!(sink, pending, "a sink is no longer configured; the journal forgets it");
-        }
-        self.shared.queue.push(Command::Save);
-    }
-
-    /// How it is with the storage, for readiness.
-    pub fn storage(&self) -> StorageState {
-        StorageState { failing: self.shared.failing().clone(), bytes: self.shared.log().stored_bytes() }
-    }
-
-    /// Ends the journal: what callers still wait for fails, all is on disk, and the folder is free when it returns.
-    pub async fn stop(&self) {
-        let (reply, stopped) = oneshot::channel();
-        self.shared.queue.push(Command::Stop(Some(reply)));
-        // An error says that the thread had ended before.
-        let _ = stopped.await;
     }
 }
 
@@ -255,6 +251,32 @@ impl Journal for DiskJournal {
     fn close(&self) {
         self.shared.log().close();
         self.shared.queue.push(Command::Save);
+    }
+
+    async fn stop(&self) {
+        let (reply, stopped) = oneshot::channel();
+        self.shared.queue.push(Command::Stop(Some(reply)));
+        // An error says that the thread had ended before.
+        let _ = stopped.await;
+    }
+
+    fn forget_sinks_except(&self, sinks: &[&str]) {
+        for (sink, pending) in self.shared.log().forget_except(sinks) {
+            tracing::warn!(sink, pending, "a sink is no longer configured; the journal forgets it");
+        }
+        self.shared.queue.push(Command::Save);
+    }
+
+    fn storage(&self) -> StorageState {
+        let shared = &self.shared;
+        StorageState {
+            kind: "disk",
+            bytes: shared.log().stored_bytes(),
+            limit_bytes: shared.limit_bytes,
+            is_full: shared.is_full.load(Ordering::Relaxed),
+            failing: shared.failing().clone(),
+            syncs: *shared.syncs(),
+        }
     }
 
     fn books(&self) -> Vec<SinkBooks> {

@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     /// No room.
-    #[error("{0}")]
+    #[error("the disk is full: {0}")]
     Full(String),
     /// The file is damaged.
     #[error("{0}")]

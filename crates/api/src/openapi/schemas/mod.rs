@@ -57,6 +57,7 @@ pub(super) fn all() -> Vec<Schema> {
         process::pipeline(),
         process::node(),
         process::last_exit(),
+        process::journal(),
         process::sink(),
         process::stream_books(),
         process::status(),

@@ -24,6 +24,7 @@ pub(super) fn pipeline() -> Schema {
         field("generated_at", time(), "The moment described."),
         field("tree", reference("Node"), "The root of the supervision tree."),
         field("streams", array(reference("StreamBooks")), "The books of each stream before the journal."),
+        field("journal", reference("Journal"), "What lies between collecting and delivering."),
         field("sinks", array(reference("Sink")), "Every sink with its books."),
     ];
     Schema { name: "Pipeline", description: "The pipeline at one moment.", fields }
@@ -53,6 +54,17 @@ pub(super) fn last_exit() -> Schema {
         field("at", maybe(time()), "When."),
     ];
     Schema { name: "LastExit", description: "How an actor or a group ended.", fields }
+}
+
+pub(super) fn journal() -> Schema {
+    let fields = vec![
+        field("kind", words(&["disk", "memory"]), "Where it is kept; on disk it outlives the process."),
+        field("bytes", count(), "Bytes of records that some sink has not taken yet."),
+        field("limit_bytes", count(), "How many there may be."),
+        field("full", boolean(), "The pipeline waits for room in it."),
+        field("failing", maybe(text()), "Why its storage fails at present; null while all is well."),
+    ];
+    Schema { name: "Journal", description: "The log between the pipeline and its sinks.", fields }
 }
 
 pub(super) fn sink() -> Schema {
