@@ -46,7 +46,7 @@ async fn catch_up(name: &str, recording: &Recording, client: impl Fn(&str) -> Bo
     let folder = tempfile::tempdir()?;
     let options = Options { bytes: 1 << 40, when_full: WhenFull::Block, ..Options::default() };
     let disk = Arc::new(DiskJournal::open(&folder.path().join("journal"), options)?);
-    let memory = MemoryJournal::new(Limits { bytes: 4 << 30 });
+    let memory = MemoryJournal::new(Limits { bytes: 4 << 30, when_full: WhenFull::DropOldest });
     // In turns: the first delivery finds a server that has not done anything yet.
     deliver_all(&memory, recording, BATCHES / 10, client("warm")).await?;
     let from_memory = deliver_all(&memory, recording, BATCHES, client("memory")).await?;
@@ -80,7 +80,7 @@ async fn deliver_all(
     let sink = format!("sink-{batches}");
     journal.register(&sink, client.appetite());
     for number in 0..batches {
-        journal.append(recording.batch(number)).await?;
+        journal.append(vec![recording.batch(number)], Vec::new()).await?;
     }
     client.prepare().await?;
     let (since, mut delivered) = (Instant::now(), 0);

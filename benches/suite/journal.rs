@@ -93,7 +93,7 @@ async fn take(journal: &Arc<DiskJournal>, recording: &Arc<Recording>, batches: u
             let mut waits = Vec::new();
             for number in (0..batches).skip(writer).step_by(AT_ONCE) {
                 let (batch, asked) = (recording.batch(number), Instant::now());
-                journal.append(batch).await?;
+                journal.append(vec![batch], Vec::new()).await?;
                 waits.push(asked.elapsed());
             }
             anyhow::Ok(waits)

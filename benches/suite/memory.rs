@@ -12,7 +12,7 @@ use anyhow::ensure;
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::frame::FrameDecoder;
-use journal::{Limits, MemoryJournal};
+use journal::{Limits, MemoryJournal, WhenFull};
 use model::{
     ContainerId, ContainerMeta, CpuClock, Frame, HostName, NetworkScope, NodeName, OsFamily, StatsRecord, Stream,
     Timestamp, compute,
@@ -20,7 +20,7 @@ use model::{
 use pipeline::batcher::{BatchLedger, BatchPolicy, Batcher, BatcherDeps};
 use pipeline::books::Books;
 use pipeline::faults::Faults;
-use pipeline::journal::{JournalDeps, JournalWriter};
+use pipeline::journal::{Intake, JournalDeps, JournalWriter};
 use pipeline::messages::{RawFrame, Subject};
 use pipeline::metrics::Metrics;
 use pipeline::parser::{EventPolicy, Parser, ParserDeps};
@@ -206,7 +206,8 @@ fn assemble() -> anyhow::Result<Assembled> {
     let books = Books::new();
     let metrics = Metrics::new(books.clone())?;
     // Room for a sink that the machine's other work holds up: here nothing is to be dropped.
-    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(Limits { bytes: 512 << 20 }));
+    let journal: Arc<dyn Journal> =
+        Arc::new(MemoryJournal::new(Limits { bytes: 512 << 20, when_full: WhenFull::DropOldest }));
     let policy = BatchPolicy::try_new(ROWS_A_BATCH, BYTES_A_BATCH, Duration::from_secs(1))?;
     let ledger = BatchLedger::new(NodeName::try_new("bench")?, 1, policy, &books);
     let backoff = Backoff::try_new(Duration::from_millis(200), Duration::from_secs(30), 0.5)?;
@@ -235,7 +236,8 @@ fn assemble() -> anyhow::Result<Assembled> {
             .on(on_a_thread())
     });
     let (writer, writer_inbox) = mailbox::<JournalWriter>(8);
-    let deps = JournalDeps { journal: journal.clone(), backoff, metrics, faults: Faults::NONE };
+    let deps =
+        JournalDeps { journal: journal.clone(), intake: Intake::default(), backoff, metrics, faults: Faults::NONE };
     let batching = on_a_thread();
     let writing =
         ChildSpec::actor("journal", writer_inbox, move |cell| JournalWriter::new(cell, deps)).on(batching.clone());

@@ -1,13 +1,13 @@
 //! A group per Docker host.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actor_runtime::{Backoff, ChildSpec, GroupSpec, Intensity, Quarantine, Strategy, mailbox};
 use pipeline::event_monitor::{EventMemory, EventMonitor, EventMonitorDeps};
 use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, Link};
 use pipeline::inventory::{Inventory, InventoryDeps, Resync};
-use pipeline::ports::EngineApi;
+use pipeline::ports::{EngineApi, Journal};
 use pipeline::stats_stream::{StatsMode, StatsStreamDeps};
 use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
 use tokio::sync::Semaphore;
@@ -25,7 +25,8 @@ const POLLS: usize = 12;
 #[derive(Clone)]
 pub(super) struct HostParts {
     board: HostBoard,
-    engines: Vec<Arc<dyn EngineApi>>,
+    /// What is remembered of an engine's events outlives every group.
+    engines: Vec<(Arc<dyn EngineApi>, Arc<EventMemory>)>,
     mode: StatsMode,
     stats_interval: Duration,
     discovery_interval: Duration,
@@ -33,7 +34,13 @@ pub(super) struct HostParts {
 }
 
 impl HostParts {
-    pub fn new(config: &Config, board: HostBoard, engines: Vec<Arc<dyn EngineApi>>) -> Self {
+    pub fn new(config: &Config, board: HostBoard, engines: Vec<Arc<dyn EngineApi>>, journal: &dyn Journal) -> Self {
+        let marks = journal.marks();
+        let remembered = |engine: Arc<dyn EngineApi>| {
+            let mark = marks.get(&EventMemory::source_of(engine.host()));
+            let memory = Arc::new(EventMemory::new(engine.host(), mark.map(Vec::as_slice)));
+            (engine, memory)
+        };
         let mode = match config.collect.mode {
             CollectMode::Auto => StatsMode::Auto,
             CollectMode::Stream => StatsMode::Stream,
@@ -41,7 +48,7 @@ impl HostParts {
         };
         Self {
             board,
-            engines,
+            engines: engines.into_iter().map(remembered).collect(),
             mode,
             stats_interval: config.collect.stats_interval,
             discovery_interval: config.collect.discovery_interval,
@@ -55,7 +62,7 @@ pub(super) fn group(shared: &Shared, parts: &HostParts) -> Result<GroupSpec, Top
     let policies = Policies::new()?;
     let backoff = policies.restart;
     Ok(GroupSpec::new("hosts", Strategy::OneForOne, Intensity::try_new(5, MINUTE)?, backoff, move |_| {
-        let host = |engine: &Arc<dyn EngineApi>| ChildSpec::group(host(&shared, &parts, &policies, engine));
+        let host = |(engine, memory): &(_, _)| ChildSpec::group(host(&shared, &parts, &policies, engine, memory));
         parts.engines.iter().map(host).collect()
     }))
 }
@@ -84,10 +91,16 @@ impl Policies {
 }
 
 /// One host. The streams stand right behind the connection: what fails after them leaves them running.
-fn host(shared: &Shared, parts: &HostParts, policies: &Policies, engine: &Arc<dyn EngineApi>) -> GroupSpec {
+fn host(
+    shared: &Shared,
+    parts: &HostParts,
+    policies: &Policies,
+    engine: &Arc<dyn EngineApi>,
+    memory: &Arc<EventMemory>,
+) -> GroupSpec {
     let (shared, parts, policies, engine) = (shared.clone(), parts.clone(), *policies, engine.clone());
     let link = Link::default();
-    let memory = Arc::new(Mutex::new(EventMemory::default()));
+    let memory = memory.clone();
     let name = engine.host().to_string();
     GroupSpec::new(name, Strategy::RestForOne, policies.host, policies.restart, move |_| {
         let router = shared.wiring.router.get();
@@ -136,6 +149,7 @@ fn host(shared: &Shared, parts: &HostParts, policies: &Policies, engine: &Arc<dy
             reconcile: inventory_mailbox.control(),
             suspect: connection_mailbox.control(),
             memory: memory.clone(),
+            journal: shared.journal.clone(),
             books: shared.books.clone(),
             backoff: policies.reconnect,
             metrics: shared.metrics.clone(),

@@ -20,6 +20,10 @@ const RESERVE_SHARE: u64 = 16;
 pub fn open(config: &Config) -> Result<Arc<dyn Journal>, OpenError> {
     let settings = &config.journal;
     let folder = config.journal_folder();
+    let when_full = match settings.when_full {
+        config::WhenFull::Block => WhenFull::Block,
+        config::WhenFull::DropOldest => WhenFull::DropOldest,
+    };
     Ok(match settings.kind {
         JournalKind::Memory => {
             if folder.join("journal.db").exists() {
@@ -28,7 +32,7 @@ pub fn open(config: &Config) -> Result<Arc<dyn Journal>, OpenError> {
                     "the journal is in memory; what an earlier one on disk still holds waits there"
                 );
             }
-            Arc::new(MemoryJournal::new(Limits { bytes: settings.memory_bytes.as_usize() }))
+            Arc::new(MemoryJournal::new(Limits { bytes: settings.memory_bytes.as_usize(), when_full }))
         }
         JournalKind::Disk => {
             let room = room(&folder);
@@ -40,10 +44,7 @@ pub fn open(config: &Config) -> Result<Arc<dyn Journal>, OpenError> {
                     JournalSync::Interval => Sync::Interval(settings.sync_interval),
                     JournalSync::Off => Sync::Off,
                 },
-                when_full: match settings.when_full {
-                    config::WhenFull::Block => WhenFull::Block,
-                    config::WhenFull::DropOldest => WhenFull::DropOldest,
-                },
+                when_full,
                 reserve: RESERVE.min(room.unwrap_or(u64::MAX) / RESERVE_SHARE),
             };
             if options.bytes < settings.bytes.bytes() {

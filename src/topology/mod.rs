@@ -33,7 +33,7 @@ use pipeline::batcher::{BatchLedger, BatchPolicy, Batcher, BatcherDeps, InvalidB
 use pipeline::books::{Books, StreamBooks};
 use pipeline::faults::Faults;
 use pipeline::host_connection::HostBoard;
-use pipeline::journal::{JournalDeps, JournalWriter};
+use pipeline::journal::{Intake, JournalDeps, JournalWriter};
 use pipeline::messages::{Append, Chunk};
 use pipeline::metrics::{MetricError, Metrics};
 use pipeline::parser::{EventPolicy, Parser, ParserDeps};
@@ -50,8 +50,8 @@ pub use view::View;
 /// Rows on their way from parsers to the batcher, at most: about 6 MiB of samples.
 const BATCHER_ROWS: u32 = 8192;
 
-/// Batches on their way to the journal, at most: 8 × `batch.bytes`.
-const JOURNAL_BATCHES: u32 = 8;
+/// Batches on their way to the journal, at most: as many gather while the others are written. 16 × `batch.bytes`.
+const JOURNAL_BATCHES: u32 = 16;
 
 /// Bytes of frames on their way to one parser, at most.
 const PARSER_BYTES: u32 = 4 << 20;
@@ -142,7 +142,7 @@ impl Topology {
         let healths: Vec<_> = parts.sinks.iter().map(|plan| (plan.name.clone(), plan.health.clone())).collect();
         let delivery = delivery(&shared, ledger, parts.sinks, &mut threads)?;
         let parsing = parsing(&shared, config, &mut threads)?;
-        let hosts = hosts::group(&shared, &HostParts::new(config, board.clone(), parts.engines))?;
+        let hosts = hosts::group(&shared, &HostParts::new(config, board.clone(), parts.engines, &*journal))?;
         // The view needs the tree, and the API server, a part of the tree, needs the view.
         let tree_slot: Arc<std::sync::OnceLock<Tree>> = Arc::default();
         let view = View::new(tree_slot.clone(), metrics, journal.clone(), books.clone(), board, healths);
@@ -334,7 +334,7 @@ fn delivery(
 ) -> Result<GroupSpec, TopologyError> {
     let batching = threads.spawn();
     let plans: Vec<(SinkPlan, ArbiterHandle)> = plans.into_iter().map(|plan| (plan, threads.spawn())).collect();
-    let shared = shared.clone();
+    let (shared, intake) = (shared.clone(), Intake::default());
     Ok(GroupSpec::new("delivery", Strategy::OneForOne, Intensity::try_new(5, MINUTE)?, shared.retry, move |_| {
         let mut children: Vec<ChildSpec> = plans.iter().map(|(plan, thread)| sink(&shared, plan, thread)).collect();
         let (journal_mailbox, journal_inbox) = mailbox::<JournalWriter>(JOURNAL_BATCHES);
@@ -343,6 +343,7 @@ fn delivery(
         shared.wiring.renew_parsers();
         let deps = JournalDeps {
             journal: shared.journal.clone(),
+            intake: intake.clone(),
             backoff: shared.retry,
             metrics: shared.metrics.clone(),
             faults: shared.faults.clone(),

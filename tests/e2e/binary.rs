@@ -164,6 +164,13 @@ impl Dockstream {
         Path::new(&format!("/proc/{}/root", self.process.id())).join(inside.strip_prefix("/").expect("it is absolute"))
     }
 
+    /// Memory it holds, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Status and body of an answer.
     pub fn ask(&self, path: &str) -> (u16, Value) {
         let address = self.address.expect("it serves");

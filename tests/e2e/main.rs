@@ -9,6 +9,7 @@ mod contract;
 mod daemon;
 mod docker_stats;
 mod http;
+mod journal;
 mod pipeline;
 mod real_engine;
 mod refusals;

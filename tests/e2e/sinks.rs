@@ -121,7 +121,7 @@ fn a_clickhouse_that_fails_in_every_way_for_a_while_gets_every_row_once() {
 #[test]
 fn a_full_window_costs_the_laggard_its_oldest_records_and_every_one_is_counted() {
     let engine = simulated(50);
-    let window = "[journal]\nkind = \"memory\"\nmemory_bytes = \"256KiB\"\n".to_owned();
+    let window = "[journal]\nkind = \"memory\"\nmemory_bytes = \"256KiB\"\nwhen_full = \"drop_oldest\"\n".to_owned();
     let batch = PACE.replace("age = \"100ms\"", "age = \"100ms\"\nbytes = \"16KiB\"");
     let broker = Kafka::start();
     broker.stop();

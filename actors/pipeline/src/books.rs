@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use model::{LossReason, Stream};
 use serde::Serialize;
 
+use crate::position::{Place, by_source};
+
 /// The books of all streams. Shared by every stage; counting is one atomic addition.
 #[derive(Debug, Default)]
 pub struct Books {
@@ -40,7 +42,7 @@ impl Books {
     /// Counts one received item and takes it into custody.
     pub fn receive(self: &Arc<Self>, stream: Stream) -> Custody {
         self.ledger(stream).received.fetch_add(1, Ordering::Relaxed);
-        Custody { books: self.clone(), stream, stage: Stage::Received, count: 1 }
+        Custody { books: self.clone(), stream, stage: Stage::Received, count: 1, places: Vec::new() }
     }
 
     /// The books of one stream. Exact once the pipeline stands still; while it runs, the counts are read
@@ -120,12 +122,14 @@ pub struct Custody {
     stream: Stream,
     stage: Stage,
     count: u64,
+    /// Places of records whose source can begin again: each is told what becomes of its own.
+    places: Vec<Place>,
 }
 
 impl Custody {
     /// Custody of no records yet, to be filled by [`Custody::absorb`].
     pub fn empty(books: &Arc<Books>, stream: Stream) -> Self {
-        Self { books: books.clone(), stream, stage: Stage::Parsed, count: 0 }
+        Self { books: books.clone(), stream, stage: Stage::Parsed, count: 0, places: Vec::new() }
     }
 
     /// The stream of the items.
@@ -136,6 +140,17 @@ impl Custody {
     /// Items in custody.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The item is at this place of its source.
+    pub fn at(mut self, place: Place) -> Self {
+        self.places.push(place);
+        self
+    }
+
+    /// The places of the items, as far as their sources can begin again.
+    pub fn places(&self) -> &[Place] {
+        &self.places
     }
 
     /// The items became records.
@@ -151,19 +166,30 @@ impl Custody {
     pub fn absorb(&mut self, mut other: Self) {
         debug_assert!(other.stage == Stage::Parsed && other.stream == self.stream);
         self.count += std::mem::take(&mut other.count);
+        self.places.append(&mut other.places);
     }
 
-    /// Hands out the custody of `count` of the records, at most all.
+    /// Hands out the custody of the first `count` of the records, at most all. Where not every record has a place,
+    /// the places stay with the last.
     pub fn split_off(&mut self, count: u64) -> Self {
         let count = count.min(self.count);
+        let each_has_one = self.places.len() as u64 == self.count;
         self.count -= count;
-        Self { books: self.books.clone(), stream: self.stream, stage: self.stage, count }
+        let rest = match usize::try_from(count) {
+            _ if self.count == 0 => Vec::new(),
+            Ok(count) if each_has_one => self.places.split_off(count),
+            _ => std::mem::take(&mut self.places),
+        };
+        let places = std::mem::replace(&mut self.places, rest);
+        Self { books: self.books.clone(), stream: self.stream, stage: self.stage, count, places }
     }
 
     /// The journal has the records.
     pub fn journaled(mut self) {
         let count = std::mem::take(&mut self.count);
         self.books.ledger(self.stream).journaled.fetch_add(count, Ordering::Relaxed);
+        by_source(self.places.iter(), |source, places| source.kept(places));
+        self.places.clear();
     }
 
     /// The items are lost, and this is why.
@@ -177,6 +203,8 @@ impl Custody {
             let counter = &self.books.ledger(self.stream).dropped[self.stage as usize][reason as usize];
             counter.fetch_add(count, Ordering::Relaxed);
         }
+        by_source(self.places.iter(), |source, places| source.lost(places));
+        self.places.clear();
     }
 }
 
@@ -199,6 +227,8 @@ impl Drop for Custody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::Mark;
+    use crate::position::Source;
 
     #[test]
     fn a_record_that_reaches_the_journal_is_counted_at_every_stage() {
@@ -234,6 +264,36 @@ mod tests {
         drop(books.receive(Stream::Stats));
         let lost = [(LossReason::Restart, 1), (LossReason::Shutdown, 1)];
         assert_eq!(books.of(Stream::Stats).dropped_before_parsing, lost);
+    }
+
+    #[derive(Debug, Default)]
+    struct Told(std::sync::Mutex<Vec<(&'static str, Vec<u64>)>>);
+
+    impl Source for Told {
+        fn mark(&self, _: &[u64]) -> Mark {
+            Mark { source: "told".into(), position: None }
+        }
+        fn kept(&self, places: &[u64]) {
+            self.0.lock().unwrap().push(("kept", places.to_vec()));
+        }
+        fn lost(&self, places: &[u64]) {
+            self.0.lock().unwrap().push(("lost", places.to_vec()));
+        }
+    }
+
+    #[test]
+    fn every_source_is_told_once_what_became_of_each_of_its_records() {
+        let (books, told) = (Books::new(), Arc::new(Told::default()));
+        let at = |number| books.receive(Stream::Events).at(Place { source: told.clone(), number }).parsed();
+        let mut all = Custody::empty(&books, Stream::Events);
+        (0..6).for_each(|number| all.absorb(at(number)));
+        all.split_off(2).journaled();
+        all.absorb(books.receive(Stream::Events).parsed());
+        drop(all.split_off(3));
+        all.journaled();
+        assert_eq!(*told.0.lock().unwrap(), [("kept", vec![0, 1]), ("kept", vec![2, 3, 4, 5])]);
+        drop(at(9));
+        assert_eq!(told.0.lock().unwrap()[2..], [("lost", vec![9])]);
     }
 
     #[test]

@@ -22,8 +22,10 @@ pub enum Point {
     Batcher,
     /// `Batcher`, with a closed batch in the ledger.
     BatcherHandOver,
-    /// `Journal`, with a batch in hand.
+    /// `Journal`, with batches in hand.
     Journal,
+    /// `Journal`, after the log took batches and before their sources know.
+    JournalAfter,
     /// `Sink`, before it sends a range.
     SinkBefore,
     /// `Sink`, after its server took a range and before the journal knows.

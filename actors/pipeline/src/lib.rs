@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod outbox;
 pub mod parser;
 pub mod ports;
+pub mod position;
 pub mod router;
 pub mod sink;
 mod size;

@@ -10,8 +10,9 @@ use actor_runtime::{TrySendError, Weight};
 use model::LossReason;
 use tokio::sync::Notify;
 
-use crate::messages::Observation;
+use crate::messages::{Observation, Seen};
 use crate::router::Router;
+use crate::size::Size;
 
 /// Observations kept at most.
 const MOST: usize = 4096;
@@ -29,6 +30,8 @@ pub struct Outbox {
 struct Shared {
     waiting: Mutex<Waiting>,
     filled: Notify,
+    /// Something was handed on.
+    emptied: Notify,
 }
 
 #[derive(Default)]
@@ -57,6 +60,20 @@ impl Outbox {
         true
     }
 
+    /// True where `what` finds room. In an empty outbox everything does: what would not is dropped there.
+    pub fn has_room_for(&self, what: &Seen) -> bool {
+        let waiting = self.lock();
+        let fits = waiting.queue.len() < MOST && waiting.bytes + what.size() as u64 <= MOST_BYTES;
+        fits || waiting.queue.is_empty()
+    }
+
+    /// Waits until half of the room is free.
+    pub async fn room(&self) {
+        while !self.lock().is_half_empty() {
+            self.shared.emptied.notified().await;
+        }
+    }
+
     /// Hands on what is kept as room comes up, for ever.
     pub async fn run(&self, router: &Router) {
         loop {
@@ -77,6 +94,7 @@ impl Outbox {
                 // Where the parser is gone for good it is dropped, and its custody counts it.
                 room.send(observation).ok();
             }
+            self.shared.emptied.notify_one();
         }
     }
 
@@ -96,6 +114,10 @@ impl Outbox {
 }
 
 impl Waiting {
+    fn is_half_empty(&self) -> bool {
+        self.queue.len() <= MOST / 2 && self.bytes <= MOST_BYTES / 2
+    }
+
     fn pop(&mut self) -> Option<Observation> {
         let next = self.queue.pop_front()?;
         self.bytes -= u64::from(next.weight());

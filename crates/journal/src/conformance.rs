@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Batch, BatchId, LossReason, LossRecord, NodeName, Rows, Stream, Timestamp, Trigger};
-use pipeline::ports::{Appetite, Journal, JournalError, Range, Receipt, Rejection, SinkBooks};
+use pipeline::ports::{Appetite, Journal, JournalError, Mark, Plan, Range, Receipt, Rejection, SinkBooks};
 use tokio::time::Instant;
 
 /// `count` loss records of `stream`'s sequence, as light as records get; the log looks at ids only.
@@ -79,9 +79,9 @@ pub(crate) async fn a_range_is_returned_again_until_it_is_committed_however_much
     journal: Arc<dyn Journal>,
 ) {
     journal.register("a", eager());
-    journal.append(losses(1, 4)).await.unwrap();
+    journal.append(vec![losses(1, 4)], Vec::new()).await.unwrap();
     let first = journal.next("a").await.unwrap();
-    journal.append(losses(5, 4)).await.unwrap();
+    journal.append(vec![losses(5, 4)], Vec::new()).await.unwrap();
     assert_eq!(journal.next("a").await.unwrap(), first);
     journal.register("a", eager());
     assert_eq!(journal.next("a").await.unwrap(), first, "a restarted sink gets the same range");
@@ -92,9 +92,9 @@ pub(crate) async fn a_range_is_returned_again_until_it_is_committed_however_much
 pub(crate) async fn a_range_waits_for_linger_and_no_longer(journal: Arc<dyn Journal>) {
     journal.register("a", appetite(10, Duration::from_secs(5)));
     let start = Instant::now();
-    journal.append(losses(1, 1)).await.unwrap();
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
     tokio::time::advance(Duration::from_secs(2)).await;
-    journal.append(losses(2, 1)).await.unwrap();
+    journal.append(vec![losses(2, 1)], Vec::new()).await.unwrap();
     assert_eq!(firsts(&journal.next("a").await.unwrap()), [1, 2]);
     assert_eq!(start.elapsed().as_secs(), 5);
 }
@@ -104,7 +104,7 @@ pub(crate) async fn a_full_range_does_not_wait(journal: Arc<dyn Journal>) {
     journal.register("bytes", Appetite { bytes: 250, ..appetite(100, Duration::from_secs(5)) });
     let start = Instant::now();
     for first in [1, 3, 5] {
-        journal.append(losses(first, 2)).await.unwrap();
+        journal.append(vec![losses(first, 2)], Vec::new()).await.unwrap();
     }
     assert_eq!(firsts(&journal.next("rows").await.unwrap()), [1, 3]);
     assert_eq!(firsts(&journal.next("bytes").await.unwrap()), [1, 3]);
@@ -113,8 +113,8 @@ pub(crate) async fn a_full_range_does_not_wait(journal: Arc<dyn Journal>) {
 
 pub(crate) async fn a_batch_larger_than_the_appetite_is_a_range_of_its_own(journal: Arc<dyn Journal>) {
     journal.register("a", eager());
-    journal.append(losses(1, 50)).await.unwrap();
-    journal.append(losses(51, 1)).await.unwrap();
+    journal.append(vec![losses(1, 50)], Vec::new()).await.unwrap();
+    journal.append(vec![losses(51, 1)], Vec::new()).await.unwrap();
     assert_eq!(firsts(&journal.next("a").await.unwrap()), [1]);
 }
 
@@ -126,7 +126,7 @@ pub(crate) async fn a_waiting_sink_wakes_when_something_arrives(journal: Arc<dyn
     };
     let appending = async {
         tokio::time::sleep(Duration::from_secs(60)).await;
-        journal.append(losses(1, 1)).await.unwrap();
+        journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
     };
     let (range, ()) = tokio::join!(waiting, appending);
     assert_eq!(firsts(&range.unwrap()), [1]);
@@ -134,9 +134,9 @@ pub(crate) async fn a_waiting_sink_wakes_when_something_arrives(journal: Arc<dyn
 
 pub(crate) async fn a_sink_is_passed_over_for_streams_it_does_not_take(journal: Arc<dyn Journal>) {
     journal.register("a", eager());
-    journal.append(batch(Stream::Hosts, 1, 1, 3, 100)).await.unwrap();
-    journal.append(losses(1, 2)).await.unwrap();
-    journal.append(batch(Stream::Hosts, 1, 4, 3, 100)).await.unwrap();
+    journal.append(vec![batch(Stream::Hosts, 1, 1, 3, 100)], Vec::new()).await.unwrap();
+    journal.append(vec![losses(1, 2)], Vec::new()).await.unwrap();
+    journal.append(vec![batch(Stream::Hosts, 1, 4, 3, 100)], Vec::new()).await.unwrap();
     let range = journal.next("a").await.unwrap();
     assert_eq!(range.batches.len(), 1);
     journal.commit("a", &range, &Receipt::default()).await.unwrap();
@@ -149,10 +149,10 @@ pub(crate) async fn a_sink_is_passed_over_for_streams_it_does_not_take(journal: 
 pub(crate) async fn a_slow_sink_does_not_hold_back_another(journal: Arc<dyn Journal>) {
     journal.register("slow", eager());
     journal.register("fast", eager());
-    journal.append(losses(1, 1)).await.unwrap();
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
     let stuck = journal.next("slow").await.unwrap();
     for first in 2..100 {
-        journal.append(losses(first, 1)).await.unwrap();
+        journal.append(vec![losses(first, 1)], Vec::new()).await.unwrap();
         let range = journal.next("fast").await.unwrap();
         journal.commit("fast", &range, &Receipt::default()).await.unwrap();
     }
@@ -163,9 +163,9 @@ pub(crate) async fn a_slow_sink_does_not_hold_back_another(journal: Arc<dyn Jour
 
 pub(crate) async fn a_range_never_mixes_epochs_of_one_stream(journal: Arc<dyn Journal>) {
     journal.register("a", Appetite { streams: vec![Stream::Losses, Stream::Hosts], ..eager() });
-    journal.append(batch(Stream::Losses, 1, 7, 1, 10)).await.unwrap();
-    journal.append(batch(Stream::Hosts, 2, 1, 1, 10)).await.unwrap();
-    journal.append(batch(Stream::Losses, 2, 1, 1, 10)).await.unwrap();
+    journal.append(vec![batch(Stream::Losses, 1, 7, 1, 10)], Vec::new()).await.unwrap();
+    journal.append(vec![batch(Stream::Hosts, 2, 1, 1, 10)], Vec::new()).await.unwrap();
+    journal.append(vec![batch(Stream::Losses, 2, 1, 1, 10)], Vec::new()).await.unwrap();
     let range = journal.next("a").await.unwrap();
     assert_eq!(range.batches.len(), 2, "another stream may have another epoch");
     journal.commit("a", &range, &Receipt::default()).await.unwrap();
@@ -174,14 +174,14 @@ pub(crate) async fn a_range_never_mixes_epochs_of_one_stream(journal: Arc<dyn Jo
 
 pub(crate) async fn a_range_never_spans_a_gap_in_a_sequence(journal: Arc<dyn Journal>) {
     journal.register("a", eager());
-    journal.append(losses(1, 1)).await.unwrap();
-    journal.append(losses(3, 1)).await.unwrap();
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
+    journal.append(vec![losses(3, 1)], Vec::new()).await.unwrap();
     assert_eq!(firsts(&journal.next("a").await.unwrap()), [1]);
 }
 
 pub(crate) async fn a_commit_of_another_range_changes_nothing(journal: Arc<dyn Journal>) {
     journal.register("a", eager());
-    journal.append(losses(1, 1)).await.unwrap();
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
     let range = journal.next("a").await.unwrap();
     for stale in [Range { end: range.end + 1, ..range.clone() }, Range { first: range.first + 1, ..range.clone() }] {
         journal.commit("a", &stale, &Receipt::default()).await.unwrap();
@@ -195,7 +195,7 @@ pub(crate) async fn a_commit_of_another_range_changes_nothing(journal: Arc<dyn J
 
 pub(crate) async fn rejected_rows_are_counted_once_and_are_losses(journal: Arc<dyn Journal>) {
     journal.register("a", eager());
-    journal.append(losses(1, 4)).await.unwrap();
+    journal.append(vec![losses(1, 4)], Vec::new()).await.unwrap();
     let range = journal.next("a").await.unwrap();
     let refuse = |sequence| Rejection { stream: Stream::Losses, sequence, error: "too large".into() };
     let receipt = Receipt { rejected: vec![refuse(2), refuse(2), refuse(99)] };
@@ -208,9 +208,9 @@ pub(crate) async fn rejected_rows_are_counted_once_and_are_losses(journal: Arc<d
 
 pub(crate) async fn a_closed_journal_takes_nothing_gives_what_is_left_at_once_and_then_ends(journal: Arc<dyn Journal>) {
     journal.register("a", appetite(10, Duration::from_secs(3600)));
-    journal.append(losses(1, 1)).await.unwrap();
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
     journal.close();
-    assert!(matches!(journal.append(losses(2, 1)).await, Err(JournalError::Closed)));
+    assert!(matches!(journal.append(vec![losses(2, 1)], Vec::new()).await, Err(JournalError::Closed)));
     let start = Instant::now();
     let range = journal.next("a").await.unwrap();
     assert_eq!(start.elapsed(), Duration::ZERO);
@@ -225,8 +225,52 @@ pub(crate) fn the_log_can_be_written_on_one_runtime_and_read_on_another(journal:
         let journal = journal.clone();
         std::thread::spawn(move || runtime().block_on(async { journal.next("a").await }))
     };
-    runtime().block_on(async { journal.append(losses(1, 1)).await.unwrap() });
+    runtime().block_on(async { journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap() });
     assert_eq!(firsts(&reader.join().unwrap().unwrap()), [1]);
+}
+
+pub(crate) async fn a_batch_that_comes_again_is_kept_once(journal: Arc<dyn Journal>) {
+    journal.register("a", eager());
+    journal.append(vec![losses(1, 2), losses(3, 1)], Vec::new()).await.unwrap();
+    journal.append(vec![losses(3, 1), losses(4, 1)], Vec::new()).await.unwrap();
+    let range = journal.next("a").await.unwrap();
+    assert_eq!(firsts(&range), [1, 3, 4]);
+    journal.commit("a", &range, &Receipt::default()).await.unwrap();
+    journal.append(vec![losses(4, 1), batch(Stream::Losses, 2, 4, 1, 10)], Vec::new()).await.unwrap();
+    let range = journal.next("a").await.unwrap();
+    assert_eq!(range.batches[0].id.epoch, 2, "one of another life has the same numbers, and is another one");
+    assert_eq!((range.batches.len(), books_of(&*journal, "a").journaled), (1, 5));
+}
+
+pub(crate) fn mark(source: &str, position: Option<&[u8]>) -> Mark {
+    Mark { source: source.to_owned(), position: position.map(<[u8]>::to_vec) }
+}
+
+pub(crate) async fn the_newest_mark_of_each_source_is_kept(journal: Arc<dyn Journal>) {
+    journal.register("a", eager());
+    journal.append(vec![losses(1, 1)], vec![mark("one", Some(b"1")), mark("two", Some(b"1"))]).await.unwrap();
+    // Nobody takes these, and their sources may go on all the same.
+    journal.append(vec![batch(Stream::Hosts, 1, 1, 1, 10)], vec![mark("one", Some(b"2"))]).await.unwrap();
+    journal.append(Vec::new(), vec![mark("one", Some(b"3"))]).await.unwrap();
+    journal.mark(mark("three", Some(b""))).await.unwrap();
+    journal.mark(mark("two", None)).await.unwrap();
+    let marks: Vec<_> = journal.marks().into_iter().collect();
+    assert_eq!(marks, [("one".to_owned(), b"3".to_vec()), ("three".to_owned(), Vec::new())]);
+}
+
+pub(crate) async fn what_was_noted_of_a_range_is_known_until_it_is_committed(journal: Arc<dyn Journal>) {
+    journal.register("a", appetite(4, Duration::ZERO));
+    journal.append(vec![losses(1, 4), losses(5, 4)], Vec::new()).await.unwrap();
+    let range = journal.next("a").await.unwrap();
+    assert_eq!(journal.plan("a", &range), None);
+    let plan = Plan { left: vec![(2, 4)], rejected: Vec::new() };
+    journal.note("a", &Range { end: range.end + 1, ..range.clone() }, Plan::default()).await.unwrap();
+    assert_eq!(journal.plan("a", &range), None, "a note of another range is none of this one");
+    journal.note("a", &range, plan.clone()).await.unwrap();
+    assert_eq!((journal.next("a").await.unwrap(), journal.plan("a", &range)), (range.clone(), Some(plan)));
+    journal.commit("a", &range, &Receipt::default()).await.unwrap();
+    let next = journal.next("a").await.unwrap();
+    assert_eq!((firsts(&next), journal.plan("a", &next), journal.plan("a", &range)), (vec![5], None, None));
 }
 
 /// The suite as tests; `$journal` makes an empty, roomy journal and what must live as long as it.
@@ -294,6 +338,21 @@ macro_rules! conformance {
         async fn a_closed_journal_takes_nothing_gives_what_is_left_at_once_and_then_ends() {
             let (journal, _kept) = $journal;
             $crate::conformance::a_closed_journal_takes_nothing_gives_what_is_left_at_once_and_then_ends(journal).await;
+        }
+        #[tokio::test(start_paused = true)]
+        async fn a_batch_that_comes_again_is_kept_once() {
+            let (journal, _kept) = $journal;
+            $crate::conformance::a_batch_that_comes_again_is_kept_once(journal).await;
+        }
+        #[tokio::test(start_paused = true)]
+        async fn the_newest_mark_of_each_source_is_kept() {
+            let (journal, _kept) = $journal;
+            $crate::conformance::the_newest_mark_of_each_source_is_kept(journal).await;
+        }
+        #[tokio::test(start_paused = true)]
+        async fn what_was_noted_of_a_range_is_known_until_it_is_committed() {
+            let (journal, _kept) = $journal;
+            $crate::conformance::what_was_noted_of_a_range_is_known_until_it_is_committed(journal).await;
         }
         #[test]
         fn the_log_can_be_written_on_one_runtime_and_read_on_another() {

@@ -1,15 +1,20 @@
-//! What is remembered of an event stream: pure.
+//! What is remembered of an event stream: which events were taken, and what became of them.
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{EngineEvent, Timestamp};
+use model::{EngineEvent, HostName, Timestamp};
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::mark;
+use crate::ports::Mark;
+use crate::position::Source;
 
 /// How far before the last event a resumed stream begins: the engine stores racing events out of order,
 /// and its replay stops at the first one that is older than asked for.
-const OVERLAP: Duration = Duration::from_secs(2);
+pub(super) const OVERLAP: Duration = Duration::from_secs(2);
 
 /// Events remembered for recognising repetitions: the engine's ring holds 256.
 const REMEMBERED: usize = 4096;
@@ -17,13 +22,48 @@ const REMEMBERED: usize = 4096;
 /// How far the engine's clock may be off by what is known of it: it is told in whole seconds.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
-/// The last event seen, and the recent ones. Outlives restarts of the `EventMonitor`.
-#[derive(Debug, Default)]
+/// An event that was lost on the way so often is not asked for again.
+const TRIES: u8 = 2;
+
+/// The events of one host: outlives restarts of its `EventMonitor` and, by its mark in the journal, the process.
+///
+/// Events reach the journal in another order than they were taken in. So the mark names the time before which every
+/// event is journaled, and those after it that are: what is between, and was not, is asked for again.
+#[derive(Debug)]
 pub struct EventMemory {
+    source: String,
+    state: Mutex<State>,
+    /// An event was lost, and the engine may still have it.
+    missing: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The newest event that was taken.
     last: Option<Timestamp>,
     heard_at: Option<Instant>,
+    taken: HashMap<u64, Taken>,
+    /// In the order they were taken in.
     order: VecDeque<u64>,
-    recent: HashSet<u64>,
+    /// Those on their way to the journal, by time.
+    on_their_way: BTreeSet<(Timestamp, u64)>,
+    /// Those that were lost and not asked for since, by time.
+    missing: BTreeSet<(Timestamp, u64)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    timestamp: Timestamp,
+    losses: u8,
+    fate: Fate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    OnItsWay,
+    /// Journaled, or given up.
+    Settled,
+    Lost,
 }
 
 /// What an event is recognised by.
@@ -33,130 +73,207 @@ pub struct Fingerprint {
     timestamp: Timestamp,
 }
 
+impl Fingerprint {
+    /// Its number as a place.
+    pub(super) fn number(self) -> u64 {
+        self.hash
+    }
+}
+
 impl EventMemory {
+    /// The memory of a host's events, from the mark that the journal has of it.
+    pub fn new(host: &HostName, mark: Option<&[u8]>) -> Self {
+        let source = Self::source_of(host);
+        let mut state = State::default();
+        if let Some(bytes) = mark {
+            match mark::decode(bytes) {
+                Some((watermark, kept)) => {
+                    state.last = Some(watermark);
+                    for (hash, timestamp) in kept {
+                        state.taken.insert(hash, Taken { timestamp, losses: 0, fate: Fate::Settled });
+                        state.order.push_back(hash);
+                    }
+                }
+                None => tracing::error!(source, "the mark of events cannot be read; they begin anew"),
+            }
+        }
+        Self { source, state: Mutex::new(state), missing: Notify::new() }
+    }
+
+    /// The name of a host's mark in the journal.
+    pub fn source_of(host: &HostName) -> String {
+        format!("events/{host}")
+    }
+
     /// From when on to ask; `engine_now` is what the engine's clock shows.
     ///
     /// Where the last event lies in the engine's future its clock was set back, or it lied: then what counts is how
-    /// long nobody has listened.
-    pub fn resume_point(&mut self, engine_now: Option<Timestamp>) -> Option<Timestamp> {
-        match (self.last, engine_now) {
+    /// long nobody has listened. What was lost is asked for once: if it is not replayed, the engine has it no more.
+    pub(super) fn resume_point(&self, engine_now: Option<Timestamp>) -> Option<Timestamp> {
+        let mut state = self.lock();
+        let lost = std::mem::take(&mut state.missing).first().map(|(timestamp, _)| *timestamp);
+        match (state.last, engine_now) {
             (Some(last), Some(now)) if last > now + CLOCK_SLACK => {
-                let silence = self.heard_at.map_or(Duration::ZERO, |heard_at| heard_at.elapsed());
+                let silence = state.heard_at.map_or(Duration::ZERO, |heard_at| heard_at.elapsed());
                 let resumed = now - silence;
-                self.last = Some(resumed);
+                state.last = Some(resumed);
                 Some(resumed - OVERLAP)
             }
-            (Some(last), _) => Some(last - OVERLAP),
+            (Some(last), _) => Some(lost.map_or(last, |lost| lost.min(last)) - OVERLAP),
             (None, now) => now.map(|now| now - Duration::from_secs(1)),
         }
     }
 
+    /// The mark of a stream that begins at `since`, where there is none yet: from here on no event is to be missed.
+    pub(super) fn begin(&self, since: Timestamp) -> Option<Mark> {
+        let mut state = self.lock();
+        if state.last.is_some() {
+            return None;
+        }
+        state.last = Some(since + OVERLAP);
+        Some(Mark { source: self.source.clone(), position: Some(mark::encode(since + OVERLAP, &[])) })
+    }
+
     /// Events are, or were until now, listened to.
-    pub fn listened(&mut self) {
-        self.heard_at = Some(Instant::now());
+    pub(super) fn listened(&self) {
+        self.lock().heard_at = Some(Instant::now());
     }
 
-    /// True where this event has not been remembered yet.
-    pub fn is_new(&self, event: Fingerprint) -> bool {
-        !self.recent.contains(&event.hash)
+    /// Waits until an event is missing that the engine may still have.
+    pub(super) async fn missing(&self) {
+        while self.lock().missing.is_empty() {
+            self.missing.notified().await;
+        }
     }
 
-    /// Remembers an event that has been handed on.
-    pub fn remember(&mut self, event: Fingerprint) {
-        if self.recent.insert(event.hash) {
-            self.order.push_back(event.hash);
+    /// True where this event has not been taken yet, or was lost since.
+    pub(super) fn is_new(&self, event: Fingerprint) -> bool {
+        self.lock().taken.get(&event.hash).is_none_or(|taken| taken.fate == Fate::Lost)
+    }
+
+    /// Remembers an event that is about to be handed on.
+    pub(super) fn take(&self, event: Fingerprint) {
+        let mut state = self.lock();
+        let Fingerprint { hash, timestamp } = event;
+        let known = state.taken.get(&hash).map(|taken| taken.losses);
+        state.taken.insert(hash, Taken { timestamp, losses: known.unwrap_or(0), fate: Fate::OnItsWay });
+        if known.is_none() {
+            state.order.push_back(hash);
         }
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.recent.remove(&oldest);
-        }
-        self.last = Some(self.last.map_or(event.timestamp, |last| last.max(event.timestamp)));
+        state.missing.remove(&(timestamp, hash));
+        state.on_their_way.insert((timestamp, hash));
+        state.last = Some(state.last.map_or(timestamp, |last| last.max(timestamp)));
+        state.forget();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Equal for equal (time, type, action, actor).
-pub fn fingerprint(event: &EngineEvent) -> Fingerprint {
-    let mut hasher = DefaultHasher::new();
-    (event.timestamp, &event.kind, &event.action, &event.argument, &event.actor_id).hash(&mut hasher);
+impl State {
+    /// Forgets the oldest events beyond what is remembered, but for those on their way: the pipeline bounds them.
+    fn forget(&mut self) {
+        for _ in 0..self.order.len() {
+            if self.order.len() <= REMEMBERED + self.on_their_way.len() {
+                return;
+            }
+            let Some(oldest) = self.order.pop_front() else { return };
+            match self.taken.get(&oldest) {
+                Some(taken) if taken.fate == Fate::OnItsWay => self.order.push_back(oldest),
+                Some(taken) => {
+                    self.missing.remove(&(taken.timestamp, oldest));
+                    self.taken.remove(&oldest);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+impl Source for EventMemory {
+    fn mark(&self, places: &[u64]) -> Mark {
+        let (state, places) = (self.lock(), places.iter().collect::<HashSet<_>>());
+        let last = state.last.unwrap_or_default();
+        let behind = state.on_their_way.iter().find(|(_, hash)| !places.contains(hash));
+        let watermark = behind.into_iter().chain(state.missing.first()).map(|(timestamp, _)| *timestamp).min();
+        let watermark = watermark.map_or(last, |open| open.min(last));
+        let since = watermark - OVERLAP;
+        let event = |hash: &u64| Some((*hash, *state.taken.get(hash)?));
+        let is_kept = |(hash, taken): &(u64, Taken)| {
+            taken.timestamp >= since && (taken.fate == Fate::Settled || places.contains(hash))
+        };
+        let kept = state.order.iter().filter_map(event).filter(is_kept).map(|(hash, taken)| (hash, taken.timestamp));
+        Mark { source: self.source.clone(), position: Some(mark::encode(watermark, &kept.collect::<Vec<_>>())) }
+    }
+
+    fn kept(&self, places: &[u64]) {
+        let mut state = self.lock();
+        for hash in places {
+            if let Some(taken) = state.taken.get_mut(hash) {
+                taken.fate = Fate::Settled;
+                let key = (taken.timestamp, *hash);
+                state.on_their_way.remove(&key);
+            }
+        }
+        state.forget();
+    }
+
+    fn lost(&self, places: &[u64]) {
+        let mut state = self.lock();
+        for hash in places {
+            let Some(taken) = state.taken.get_mut(hash) else { continue };
+            taken.losses = taken.losses.saturating_add(1);
+            let (key, is_asked_for) = ((taken.timestamp, *hash), taken.losses < TRIES);
+            taken.fate = if is_asked_for { Fate::Lost } else { Fate::Settled };
+            state.on_their_way.remove(&key);
+            if is_asked_for {
+                state.missing.insert(key);
+            }
+        }
+        let is_missing = !state.missing.is_empty();
+        drop(state);
+        if is_missing {
+            self.missing.notify_one();
+        }
+    }
+}
+
+/// Equal for equal (time, type, action, actor), in every life of every build: it is kept in the journal.
+pub(super) fn fingerprint(event: &EngineEvent) -> Fingerprint {
+    let mut hash = Fnv::default();
+    hash.add(&event.timestamp.as_nanos().to_le_bytes());
+    for text in [&event.kind, &event.action, &event.actor_id] {
+        hash.text(Some(text));
+    }
+    hash.text(event.argument.as_deref());
     // An event of one network tells of many containers.
-    event.attributes.get("container").hash(&mut hasher);
-    Fingerprint { hash: hasher.finish(), timestamp: event.timestamp }
+    hash.text(event.attributes.get("container").map(String::as_str));
+    Fingerprint { hash: hash.0, timestamp: event.timestamp }
+}
+
+/// FNV-1a, 64 bits.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn text(&mut self, text: Option<&str>) {
+        self.add(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
+        self.add(text.unwrap_or_default().as_bytes());
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event(nanos: i64, action: &str) -> EngineEvent {
-        EngineEvent {
-            timestamp: Timestamp::from_nanos(nanos),
-            kind: "container".into(),
-            action: action.into(),
-            argument: None,
-            actor_id: "a".repeat(64),
-            attributes: Default::default(),
-        }
-    }
-
-    fn print(nanos: i64, action: &str) -> Fingerprint {
-        fingerprint(&event(nanos, action))
-    }
-
-    #[test]
-    fn a_replayed_event_is_recognised_and_a_new_one_at_the_same_time_is_not_taken_for_it() {
-        let mut memory = EventMemory::default();
-        memory.remember(print(5, "kill"));
-        assert!(!memory.is_new(print(5, "kill")));
-        assert!(memory.is_new(print(5, "die")));
-        assert!(memory.is_new(print(6, "kill")));
-    }
-
-    #[test]
-    fn a_resumed_stream_begins_before_the_newest_event_even_if_an_older_one_came_last() {
-        let mut memory = EventMemory::default();
-        memory.remember(print(10_000_000_000, "start"));
-        memory.remember(print(9_000_000_000, "create"));
-        assert_eq!(memory.resume_point(None), Some(Timestamp::from_nanos(8_000_000_000)));
-    }
-
-    #[test]
-    fn a_first_stream_begins_a_second_before_the_engines_clock() {
-        let clock = Timestamp::from_nanos(5_000_000_000);
-        assert_eq!(EventMemory::default().resume_point(Some(clock)), Some(Timestamp::from_nanos(4_000_000_000)));
-        assert_eq!(EventMemory::default().resume_point(None), None);
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let mut memory = EventMemory::default();
-        for nanos in 0..10_000 {
-            memory.remember(print(nanos, "start"));
-        }
-        assert_eq!((memory.order.len(), memory.recent.len()), (REMEMBERED, REMEMBERED));
-        assert!(!memory.is_new(print(9_999, "start")));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_clock_that_was_set_back_does_not_hide_what_happened_since() {
-        let at = |second: i64| Timestamp::from_nanos(second * 1_000_000_000);
-        let mut memory = EventMemory::default();
-        memory.remember(print(at(3600).as_nanos(), "start"));
-        memory.listened();
-        tokio::time::advance(Duration::from_secs(10)).await;
-        // An hour back: the events of the ten seconds nobody listened are asked for.
-        assert_eq!(memory.resume_point(Some(at(100))), Some(at(88)));
-        memory.remember(print(at(101).as_nanos(), "die"));
-        assert_eq!(memory.resume_point(Some(at(105))), Some(at(99)));
-    }
-
-    #[test]
-    fn a_clock_told_in_whole_seconds_is_not_one_that_was_set_back() {
-        let mut memory = EventMemory::default();
-        memory.remember(print(10_900_000_000, "start"));
-        assert_eq!(
-            memory.resume_point(Some(Timestamp::from_nanos(10_000_000_000))),
-            Some(Timestamp::from_nanos(8_900_000_000))
-        );
-    }
-}
+#[path = "memory_tests.rs"]
+mod tests;

@@ -2,11 +2,15 @@
 //!
 //! In: the engine's event stream. Out: observations to the parser, [`Heard`], [`Look`] and [`Reconcile`] to the
 //! `Inventory`. Owns the events that wait for a parser, which outlive its restarts; what it remembers is the
-//! topology's. A restart loses nothing: the engine replays, and what was handed on is recognised.
+//! topology's. A restart loses nothing: the engine replays, and what was handed on is recognised. So it is with the
+//! end of the process: what the journal has is recognised by the mark it keeps, and what it has not is replayed.
+//!
+//! Where no more events can be kept the stream is closed, not left unread, and opened again once there is room.
 
+mod mark;
 mod memory;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix::fut::{ActorFutureExt, wrap_future};
@@ -23,7 +27,8 @@ use crate::inventory::{Heard, Look, Reconcile};
 use crate::messages::{Observation, Seen};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
-use crate::ports::{EngineApi, EventFeed};
+use crate::ports::{EngineApi, EventFeed, Journal};
+use crate::position::Place;
 use crate::router::Router;
 
 pub use memory::EventMemory;
@@ -50,7 +55,9 @@ pub struct EventMonitorDeps {
     /// Who looks after a broken stream.
     pub suspect: Control<Suspect>,
     /// What was seen.
-    pub memory: Arc<Mutex<EventMemory>>,
+    pub memory: Arc<EventMemory>,
+    /// Where it is kept from when on events are listened to.
+    pub journal: Arc<dyn Journal>,
     /// The books.
     pub books: Arc<Books>,
     /// Waits between attempts.
@@ -81,22 +88,36 @@ struct Listener {
     outbox: Outbox,
 }
 
+/// Why a stream of events is not followed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It ended, or broke.
+    Broken,
+    /// There is no room for another event.
+    Full,
+    /// An event was lost on its way, and may be had again.
+    Missing,
+}
+
 impl Listener {
     /// Listens for ever; reconnects where the stream ends.
     async fn run(self) {
-        let Self { deps, .. } = &self;
+        let Self { deps, outbox } = &self;
         let host = deps.engine.host().as_str();
         let mut failures = 0;
         loop {
             deps.link.up().await;
-            let since = deps.memory().resume_point(deps.link.engine_now());
+            outbox.room().await;
+            let since = deps.memory.resume_point(deps.link.engine_now());
+            self.begin(since).await;
+            let mut end = End::Broken;
             match deps.engine.events(since).await {
                 Ok(feed) => {
                     // The ring of the engine is short and forgets at its restart: only a look is certain.
                     deps.reconcile.signal(Reconcile);
                     let began = Instant::now();
                     let hearing = Hearing::new(deps);
-                    self.follow(feed).await;
+                    end = self.follow(feed).await;
                     drop(hearing);
                     failures = if began.elapsed() >= STEADY { 1 } else { failures + 1 };
                     deps.metrics.event_gap(host);
@@ -107,35 +128,58 @@ impl Listener {
                     tracing::debug!(host, %error, "cannot listen to events");
                 }
             }
-            deps.suspect.signal(Suspect);
+            match end {
+                End::Broken => drop(deps.suspect.signal(Suspect)),
+                End::Full => {
+                    tracing::warn!(host, "events are not taken until there is room; the engine keeps the newest")
+                }
+                End::Missing => tracing::debug!(host, "an event was lost on its way and is asked for again"),
+            }
             sleep(deps.backoff.delay(failures)).await;
         }
     }
 
+    /// Has it kept that this host's events are listened to from `since` on, where they never were.
+    async fn begin(&self, since: Option<Timestamp>) {
+        let Some(mark) = since.and_then(|since| self.deps.memory.begin(since)) else { return };
+        if let Err(error) = self.deps.journal.mark(mark).await {
+            tracing::debug!(host = %self.deps.engine.host(), %error, "the beginning of events is not kept");
+        }
+    }
+
     /// Takes events until the stream ends.
-    async fn follow(&self, mut feed: EventFeed) {
-        while let Some(next) = feed.next().await {
+    async fn follow(&self, mut feed: EventFeed) -> End {
+        loop {
+            let next = tokio::select! {
+                next = feed.next() => next,
+                () = self.deps.memory.missing() => return End::Missing,
+            };
             match next {
-                Ok(event) => self.take(event),
-                Err(error) => {
+                Some(Ok(event)) => {
+                    if !self.take(event) {
+                        return End::Full;
+                    }
+                }
+                Some(Err(error)) => {
                     let host = self.deps.engine.host().as_str();
                     self.deps.metrics.engine_error(host, error.failure.name());
-                    return tracing::debug!(host, %error, "event stream broke");
+                    tracing::debug!(host, %error, "event stream broke");
+                    return End::Broken;
                 }
+                None => return End::Broken,
             }
         }
     }
 
-    /// Takes one event: hands it on unless it is a repetition.
-    fn take(&self, event: EngineEvent) {
+    /// Takes one event: hands it on unless it is a repetition. False where there is no room for it now.
+    fn take(&self, event: EngineEvent) -> bool {
         let deps = &self.deps;
         let host = deps.engine.host();
         let fingerprint = fingerprint(&event);
-        if !deps.memory().is_new(fingerprint) {
-            return deps.metrics.event(host.as_str(), "duplicate");
+        if !deps.memory.is_new(fingerprint) {
+            deps.metrics.event(host.as_str(), "duplicate");
+            return true;
         }
-        let custody = deps.books.receive(Stream::Events);
-        deps.faults.strike(Point::EventMonitor);
         let container = (event.kind == "container" && changes_container(&event.action))
             .then(|| ContainerId::try_new(&event.actor_id).ok())
             .flatten()
@@ -146,9 +190,15 @@ impl Listener {
             synthetic: false,
             event: Box::new(event),
         };
+        if !self.outbox.has_room_for(&what) {
+            return false;
+        }
+        let custody = deps.books.receive(Stream::Events);
+        deps.faults.strike(Point::EventMonitor);
+        // Not before: what a panic lost on the way here is replayed by the engine.
+        deps.memory.take(fingerprint);
+        let custody = custody.at(Place { source: deps.memory.clone(), number: fingerprint.number() });
         let is_taken = self.outbox.send(Observation { what, custody }, &deps.router);
-        // Only now: what a panic lost on the way here is replayed by the engine.
-        deps.memory().remember(fingerprint);
         match container {
             Some((id, action)) if is_taken => drop(deps.heard.signal(Heard { id, action })),
             // What came of an event that was dropped is to be found out as if nobody had told.
@@ -156,6 +206,7 @@ impl Listener {
             None => {}
         }
         deps.metrics.event(host.as_str(), if is_taken { "new" } else { "dropped" });
+        true
     }
 }
 
@@ -174,13 +225,7 @@ impl<'a> Hearing<'a> {
 impl Drop for Hearing<'_> {
     fn drop(&mut self) {
         self.deps.link.set_hearing(false);
-        self.deps.memory().listened();
-    }
-}
-
-impl EventMonitorDeps {
-    fn memory(&self) -> MutexGuard<'_, EventMemory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.deps.memory.listened();
     }
 }
 

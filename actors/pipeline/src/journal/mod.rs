@@ -1,7 +1,10 @@
 //! Journal: batches in, kept for every sink.
 //!
-//! In: [`Append`]. Out: nothing; sinks read the log itself. Owns nothing: the log is the topology's. A
-//! restart loses the batch in hand, counted, unless the log already has it.
+//! In: [`Append`]. Out: nothing; sinks read the log itself. Owns nothing: the log is the topology's, and so is the
+//! [`Intake`], in which batches wait while others are written. Whatever has gathered there is written in one step. A
+//! restart loses nothing: what the log already has it does not take twice.
+
+mod intake;
 
 use std::sync::Arc;
 
@@ -9,18 +12,22 @@ use actix::fut::wrap_future;
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler};
 use actor_runtime::{Backoff, Cell, Drain, Envelope, Exit};
 use model::LossReason;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::faults::{Faults, Point};
 use crate::messages::Append;
 use crate::metrics::Metrics;
 use crate::ports::{Journal, JournalError};
 
+pub use intake::Intake;
+
 /// What the writer needs.
 #[derive(Clone)]
 pub struct JournalDeps {
     /// The log.
     pub journal: Arc<dyn Journal>,
+    /// Batches that are not in it yet.
+    pub intake: Intake,
     /// Waits between attempts on failing storage.
     pub backoff: Backoff,
     /// Metrics.
@@ -33,33 +40,63 @@ pub struct JournalDeps {
 pub struct JournalWriter {
     cell: Cell,
     deps: JournalDeps,
+    state: State,
+}
+
+#[derive(Default)]
+struct State {
+    is_writing: bool,
+    is_draining: bool,
 }
 
 impl JournalWriter {
     /// A writer that lives in `cell`.
     pub fn new(cell: Cell, deps: JournalDeps) -> Self {
-        Self { cell, deps }
+        Self { cell, deps, state: State::default() }
+    }
+
+    /// Writes what waits, unless that is being done; ends once there is nothing more to come.
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        if self.state.is_writing {
+            return;
+        }
+        if !self.deps.intake.is_empty() {
+            self.state.is_writing = true;
+            let protected = self.cell.progress().protect();
+            let written = wrap_future(append(self.deps.clone()));
+            ctx.spawn(written.map(move |(), writer: &mut Self, ctx| {
+                drop(protected);
+                writer.state.is_writing = false;
+                writer.go_on(ctx);
+            }));
+        } else if self.state.is_draining {
+            // Everything sent before is in the log: readers get what is left, then the end.
+            self.deps.journal.close();
+            self.cell.finish(ctx, Exit::Drained);
+        }
     }
 }
 
-/// Appends until the log has the batch or is closed.
-async fn append(deps: JournalDeps, Append { batch, custody }: Append) {
-    deps.faults.strike(Point::Journal);
-    let mut attempt = 0;
+/// Appends what has gathered; returns when the log has it or is closed.
+async fn append(deps: JournalDeps) {
     let since = Instant::now();
+    let mut attempt = 0;
     loop {
-        match deps.journal.append(batch.clone()).await {
+        let (batches, marks) = deps.intake.group();
+        let (count, first) = (batches.len(), batches.first().map(|batch| batch.id.to_string()));
+        deps.faults.strike(Point::Journal);
+        match deps.journal.append(batches, marks).await {
             Ok(()) => {
-                custody.journaled();
-                deps.metrics.batch(&batch);
+                deps.faults.strike(Point::JournalAfter);
+                deps.intake.kept(count, &deps.metrics);
                 deps.metrics.journaled(since.elapsed());
                 return;
             }
-            Err(JournalError::Closed) => return custody.lost(LossReason::Shutdown),
+            Err(JournalError::Closed) => return deps.intake.lost(LossReason::Shutdown),
             Err(JournalError::Storage(error)) => {
                 attempt += 1;
-                tracing::error!(batch = %batch.id, attempt, error, "journal cannot keep a batch; trying again");
-                tokio::time::sleep(deps.backoff.delay(attempt)).await;
+                tracing::error!(batches = count, first, attempt, error, "journal cannot keep batches; trying again");
+                sleep(deps.backoff.delay(attempt)).await;
             }
         }
     }
@@ -67,18 +104,25 @@ async fn append(deps: JournalDeps, Append { batch, custody }: Append) {
 
 impl Actor for JournalWriter {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.go_on(ctx);
+    }
 }
 
-impl actix::Supervised for JournalWriter {}
+impl actix::Supervised for JournalWriter {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.state = State::default();
+    }
+}
 
 impl Handler<Envelope<Append>> for JournalWriter {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<Append>, ctx: &mut Context<Self>) {
-        let (message, permit) = envelope.into_parts();
-        let protected = self.cell.progress().protect();
-        let appended = wrap_future(append(self.deps.clone(), message));
-        ctx.wait(appended.map(move |(), _: &mut Self, _| drop((permit, protected))));
+        let (append, room) = envelope.into_parts();
+        self.deps.intake.push(append, room);
+        self.go_on(ctx);
     }
 }
 
@@ -86,8 +130,7 @@ impl Handler<Drain> for JournalWriter {
     type Result = ();
 
     fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) {
-        // Everything sent before is in the log: readers get what is left, then the end.
-        self.deps.journal.close();
-        self.cell.finish(ctx, Exit::Drained);
+        self.state.is_draining = true;
+        self.go_on(ctx);
     }
 }

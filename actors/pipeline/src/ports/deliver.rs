@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{Batch, Stream};
+use serde::{Deserialize, Serialize};
 
 /// One sink's client. Owned by one `Sink` actor; every retry policy lives there, not here.
 #[async_trait]
@@ -73,7 +74,7 @@ pub struct Receipt {
 }
 
 /// One row that will never be taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     /// Its stream.
     pub stream: Stream,

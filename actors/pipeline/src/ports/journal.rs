@@ -1,20 +1,31 @@
 //! The journal port: one log between Batcher and sinks, one cursor per sink.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{Batch, LossRecord, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Appetite, Range, Receipt};
+use super::{Appetite, Range, Receipt, Rejection};
 
 /// The log. Shared by the `Journal` actor, which appends, and the `Sink` actors, which read.
 ///
 /// Each sink has a cursor of its own: a slow one never holds back another. Positions count entries.
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
-    /// Keeps a batch. When it returns `Ok` the batch is as durable as the journal's mode promises.
-    async fn append(&self, batch: Batch) -> Result<(), JournalError>;
+    /// Keeps batches in their order, and the marks that are true once they are kept: all of it or nothing. When it
+    /// returns `Ok` they are as durable as the journal's mode promises.
+    ///
+    /// A batch that the log has, or had, in this life of the process is not kept twice: who does not know whether an
+    /// append came to its end appends again. Where the journal is full and is to block, it waits for room.
+    async fn append(&self, batches: Vec<Batch>, marks: Vec<Mark>) -> Result<(), JournalError>;
+
+    /// Keeps a mark by itself.
+    async fn mark(&self, mark: Mark) -> Result<(), JournalError>;
+
+    /// The newest mark of each source, by its name.
+    fn marks(&self) -> BTreeMap<String, Vec<u8>>;
 
     /// Gives `sink` a cursor: at its last committed position, or at the end of the log if it is new.
     /// Called again with the same name (a restarted sink) it keeps the cursor.
@@ -27,6 +38,12 @@ pub trait Journal: Send + Sync + 'static {
     /// Settles a range: moves the cursor of `sink` to its end and counts delivered and rejected rows.
     /// A range that is no longer the cursor's (dropped meanwhile) changes nothing.
     async fn commit(&self, sink: &str, range: &Range, receipt: &Receipt) -> Result<(), JournalError>;
+
+    /// Remembers how far a range has come that is delivered in parts, until it is committed.
+    async fn note(&self, sink: &str, range: &Range, plan: Plan) -> Result<(), JournalError>;
+
+    /// What was noted last of this range, in this life of the process or one before.
+    fn plan(&self, sink: &str, range: &Range) -> Option<Plan>;
 
     /// No more appends: readers get what is left, then `None`.
     fn close(&self);
@@ -45,6 +62,24 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Everything dropped so far, by sink, stream and reason.
     fn losses(&self) -> Vec<LossRecord>;
+}
+
+/// Where a source begins again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The source's name, such as `events/edge`.
+    pub source: String,
+    /// Its position, in bytes of its own; `None` where it never begins again.
+    pub position: Option<Vec<u8>>,
+}
+
+/// How far a range has come that is delivered in parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The parts that are left, in order: from which row of the range to before which.
+    pub left: Vec<(usize, usize)>,
+    /// Rows of the others that were refused for good.
+    pub rejected: Vec<Rejection>,
 }
 
 /// The books of one sink, in rows: `journaled = delivered + rejected + dropped + pending`, always.

@@ -6,4 +6,4 @@ mod journal;
 
 pub use deliver::{Appetite, Deliver, DeliverError, FailureClass, Range, Receipt, Rejection};
 pub use engine::{Decode, EngineApi, EngineError, EngineFailure, EngineInfo, EventFeed, FrameFeed};
-pub use journal::{Journal, JournalError, SinkBooks, StorageState};
+pub use journal::{Journal, JournalError, Mark, Plan, SinkBooks, StorageState};

@@ -19,8 +19,8 @@ use tracing::Instrument;
 
 use crate::faults::{Faults, Point};
 use crate::metrics::Metrics;
-use crate::ports::{Deliver, DeliverError, FailureClass, Journal, JournalError, Range, Receipt};
-use attempt::{Delivery, Guard, Setback};
+use crate::ports::{Deliver, DeliverError, FailureClass, Journal, JournalError, Plan, Range, Receipt};
+use attempt::{Delivery, Guard, Setback, Step};
 use retry::Attempts;
 
 pub use health::{SinkHealth, SinkState};
@@ -117,21 +117,26 @@ async fn deliver_all(
     attempts: &mut Attempts<'_>,
     guard: Guard,
 ) -> Receipt {
-    let mut delivery = Delivery::new(range);
+    let mut delivery = Delivery::new(range, deps.journal.plan(&deps.name, range));
+    let mut since = Instant::now();
     loop {
         deps.faults.strike(Point::SinkBefore);
-        let since = Instant::now();
         let outcome = {
             // A server may be slow: the clients keep their own deadlines, and this one the last.
             let _protected = attempts.progress.protect();
             delivery.advance(&mut **deliver, DELIVER_WITHIN, guard).await
         };
         match outcome {
-            Ok(()) => {
+            Ok(Step::Done) => {
                 deps.faults.strike(Point::SinkAfter);
                 deps.metrics.delivered(&deps.name, since.elapsed());
                 attempts.succeeded();
                 return delivery.into_receipt();
+            }
+            Ok(Step::Changed(plan)) => {
+                attempts.progress.tick();
+                note(deps, range, plan).await;
+                continue;
             }
             Err(Setback::Failed(error)) => {
                 attempts.failed(&**deliver, &error).await;
@@ -140,10 +145,22 @@ async fn deliver_all(
                 }
             }
             Err(Setback::Panicked) => {
+                let plan = delivery.note();
+                note(deps, range, plan).await;
                 *deliver = (deps.connect)();
                 prepare(&mut **deliver, attempts).await;
             }
         }
+        since = Instant::now();
+    }
+}
+
+/// Notes how far a range has come. Where the journal has ended nobody will ask for it in this life.
+async fn note(deps: &SinkDeps, range: &Range, plan: Option<Plan>) {
+    if let Some(plan) = plan
+        && let Err(error) = deps.journal.note(&deps.name, range, plan).await
+    {
+        tracing::debug!(sink = &*deps.name, %error, "cannot note how far a range has come");
     }
 }
 

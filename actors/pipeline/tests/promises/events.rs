@@ -65,20 +65,31 @@ fn at_a_drain_the_events_that_wait_are_handed_on() {
 }
 
 #[test]
-fn what_overflows_is_counted_and_its_container_looked_at() {
+fn what_finds_no_room_is_left_with_the_engine_and_asked_for_again() {
     run(async {
         let engine = FakeEngine::new();
-        let feed = engine.feed();
+        let feeds = [engine.feed(), engine.feed(), engine.feed()];
         let world = World::start(&engine, tight(Faults::NONE));
         world.open_gate(false);
         for number in 0..6000 {
-            feed.try_send(event(number, "die", i64::from(number))).unwrap();
+            feeds[0].try_send(event(number, "die", i64::from(number))).unwrap();
         }
-        sleep(seconds(2)).await;
-        let lost = world.lost(Stream::Events, LossReason::Overflow);
-        assert!((1700..=1904).contains(&lost), "{lost} of 6000 beyond 4096");
+        // Nobody reads the stream any more: an engine must not wait for its readers.
+        wait_for("the end of the first stream", || feeds[0].is_closed()).await;
+        sleep(seconds(60)).await;
+        assert_eq!(engine.calls("events"), 1);
+        let received = world.books.of(Stream::Events).received;
+        assert!((4096..4300).contains(&received), "{received} are kept");
+        for feed in &feeds[1..] {
+            for number in 3000..6000 {
+                feed.try_send(event(number, "die", i64::from(number))).unwrap();
+            }
+        }
         world.open_gate(true);
-        wait_for("those that were kept", || world.events("die", false) as u64 == 6000 - lost).await;
+        wait_for("every event", || world.events("die", false) == 6000).await;
+        sleep(seconds(20)).await;
+        assert_eq!(world.events("die", false), 6000, "each once");
+        assert_eq!(world.lost(Stream::Events, LossReason::Overflow), 0);
         world.end().await;
     });
 }
@@ -90,13 +101,63 @@ fn huge_labels_are_bounded_by_bytes() {
         let feed = engine.feed();
         let world = World::start(&engine, tight(Faults::NONE));
         world.open_gate(false);
-        for number in 0..64 {
+        let huge = |number: u32, mib: usize| {
             let mut huge = event(number, "kill", i64::from(number));
-            huge.attributes.insert("label".into(), "x".repeat(1 << 20));
-            feed.try_send(huge).unwrap();
+            huge.attributes.insert("label".into(), "x".repeat(mib << 20));
+            huge
+        };
+        for number in 0..64 {
+            feed.try_send(huge(number, 1)).unwrap();
         }
-        sleep(seconds(2)).await;
-        assert!(world.lost(Stream::Events, LossReason::Overflow) > 50, "8 MiB of 64 are kept");
+        wait_for("the end of the stream", || feed.is_closed()).await;
+        let received = world.books.of(Stream::Events).received;
+        assert!((7..=10).contains(&received), "8 MiB of 64 are kept, and {received} are");
+        world.end().await;
+    });
+}
+
+#[test]
+fn an_event_that_never_finds_room_is_dropped_counted_and_its_container_looked_at() {
+    run(async {
+        let engine = FakeEngine::new();
+        engine.running(0..1);
+        let feed = engine.feed();
+        let world = World::start(&engine, Options::default());
+        wait_for("the first look", || engine.calls("inspect") >= 1).await;
+        sleep(seconds(5)).await;
+        let looks = engine.calls("inspect");
+        let mut huge = event(0, "die", 5);
+        huge.attributes.insert("label".into(), "x".repeat(9 << 20));
+        feed.try_send(huge).unwrap();
+        feed.try_send(event(0, "start", 6)).unwrap();
+        wait_for("the event after it", || world.events("start", false) == 1).await;
+        assert_eq!(world.lost(Stream::Events, LossReason::Overflow), 1);
+        wait_for("another look", || engine.calls("inspect") > looks).await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn an_event_that_was_lost_behind_the_monitor_is_asked_for_again() {
+    run(async {
+        let engine = FakeEngine::new();
+        let (first, second) = (engine.feed(), engine.feed());
+        let left = Arc::new(AtomicI64::new(6));
+        let counted = left.clone();
+        let faults = Faults::armed(move |point| {
+            assert!(point != Point::Parser || counted.fetch_sub(1, Ordering::Relaxed) != 1, "sabotage");
+        });
+        let world = World::start(&engine, Options { parser_faults: faults, ..Options::default() });
+        for feed in [&first, &second] {
+            for number in 0..10 {
+                feed.try_send(event(number, "kill", i64::from(number))).unwrap();
+            }
+        }
+        wait_for("every event", || world.events("kill", false) == 10).await;
+        sleep(seconds(5)).await;
+        assert_eq!(world.events("kill", false), 10);
+        assert_eq!(world.lost(Stream::Events, LossReason::Panic), 1, "and the replay brought that one back");
+        assert!(!second.is_closed());
         world.end().await;
     });
 }

@@ -7,6 +7,7 @@ mod engine;
 mod events;
 mod host;
 mod inventory;
+mod logs;
 mod sinks;
 mod stats;
 mod world;

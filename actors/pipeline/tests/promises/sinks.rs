@@ -7,17 +7,15 @@ use std::time::Duration;
 use actor_runtime::testkit::{run, wait_for};
 use actor_runtime::{Backoff, ChildSpec, GroupSpec, Intensity, RestartPolicy, Root, Shutdown, Strategy, mailbox};
 use async_trait::async_trait;
-use journal::{Limits, MemoryJournal};
 use model::{Batch, BatchId, LossReason, LossRecord, NodeName, Rows, Stream, Timestamp, Trigger};
 use pipeline::books::Books;
 use pipeline::faults::Faults;
 use pipeline::metrics::Metrics;
-use pipeline::ports::{
-    Appetite, Deliver, DeliverError, FailureClass, Journal, JournalError, Range, Receipt, SinkBooks, StorageState,
-};
+use pipeline::ports::{Appetite, Deliver, DeliverError, FailureClass, Journal, Range, Receipt, SinkBooks};
 use pipeline::sink::{Sink, SinkDeps, SinkHealth};
 use tokio::time::{Instant, sleep};
 
+use crate::logs::OddLog;
 use crate::world::{MINUTE, millis, seconds};
 
 /// What the server of a client does. Shared by all clients of a sink.
@@ -33,6 +31,10 @@ struct Server {
     /// Whoever is given this row panics.
     deadly: Option<u64>,
     slowness: Duration,
+    /// So many calls are refused as too large.
+    splitting: AtomicU32,
+    /// So many calls for rows that are not the first panic.
+    dying: AtomicU32,
 }
 
 #[derive(Clone)]
@@ -72,56 +74,17 @@ impl Deliver for Client {
         }
         let rows: Vec<u64> = range.batches.iter().flat_map(|batch| batch.id.first..=batch.id.last).collect();
         assert!(self.0.deadly.is_none_or(|deadly| !rows.contains(&deadly)), "a row this client cannot stand");
+        if spend(&self.0.splitting) {
+            return Err(DeliverError::new(FailureClass::Split, "too large"));
+        }
+        assert!(rows.contains(&0) || !spend(&self.0.dying), "the end of this client");
         self.0.taken.lock().unwrap().extend(rows);
         Ok(Receipt::default())
     }
 }
 
-/// A log whose cursor cannot be moved for a while.
-struct Stuck {
-    log: MemoryJournal,
-    failing: AtomicU32,
-}
-
-#[async_trait]
-impl Journal for Stuck {
-    async fn append(&self, batch: Batch) -> Result<(), JournalError> {
-        self.log.append(batch).await
-    }
-    fn register(&self, sink: &str, appetite: Appetite) {
-        self.log.register(sink, appetite);
-    }
-    async fn next(&self, sink: &str) -> Option<Range> {
-        self.log.next(sink).await
-    }
-    async fn commit(&self, sink: &str, range: &Range, receipt: &Receipt) -> Result<(), JournalError> {
-        if spend(&self.failing) {
-            return Err(JournalError::Storage("no space left".into()));
-        }
-        self.log.commit(sink, range, receipt).await
-    }
-    fn close(&self) {
-        self.log.close();
-    }
-    async fn stop(&self) {
-        self.log.stop().await;
-    }
-    fn forget_sinks_except(&self, sinks: &[&str]) {
-        self.log.forget_sinks_except(sinks);
-    }
-    fn storage(&self) -> StorageState {
-        self.log.storage()
-    }
-    fn books(&self) -> Vec<SinkBooks> {
-        self.log.books()
-    }
-    fn losses(&self) -> Vec<LossRecord> {
-        self.log.losses()
-    }
-}
-
 struct Delivery {
-    journal: Arc<Stuck>,
+    journal: Arc<OddLog>,
     health: Arc<SinkHealth>,
     root: Root,
     next: u64,
@@ -129,8 +92,7 @@ struct Delivery {
 
 impl Delivery {
     fn start(server: &Arc<Server>) -> Self {
-        let log = MemoryJournal::new(Limits { bytes: 1 << 30 });
-        let journal = Arc::new(Stuck { log, failing: AtomicU32::new(0) });
+        let journal = Arc::new(OddLog::new());
         let health = Arc::<SinkHealth>::default();
         let metrics = Metrics::new(Books::new()).unwrap();
         let (client, shared, shown) = (Client(server.clone()), journal.clone(), health.clone());
@@ -174,7 +136,7 @@ impl Delivery {
             opened_at: Timestamp::default(),
             rows: Rows::Losses(vec![row; usize::try_from(rows).unwrap()].into()),
         };
-        self.journal.append(batch).await.unwrap();
+        self.journal.append(vec![batch], Vec::new()).await.unwrap();
     }
 
     fn books(&self) -> SinkBooks {
@@ -315,5 +277,20 @@ fn a_sink_in_a_long_pause_tries_again_soon_once_it_drains() {
         delivery.journal.close();
         let report = delivery.root.drain(seconds(2)).await;
         assert!(report.cut_short.is_empty(), "{:?}", report.cut_short);
+    });
+}
+
+#[test]
+fn a_range_in_parts_goes_on_where_it_was_after_the_sink_was_restarted() {
+    run(async {
+        // The whole is refused once, as a busy server does; the second half ends the sink's life, once.
+        let server = Arc::new(Server { splitting: 1.into(), dying: 1.into(), ..Server::default() });
+        let mut delivery = Delivery::start(&server);
+        wait_for("the sink", || !delivery.journal.books().is_empty()).await;
+        delivery.append(10).await;
+        settled(&delivery).await;
+        assert_eq!(*server.taken.lock().unwrap(), (0..10).collect::<Vec<_>>(), "no row under another name");
+        assert_eq!(delivery.restarts(), 1);
+        delivery.root.kill().await;
     });
 }

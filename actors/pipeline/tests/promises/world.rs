@@ -9,9 +9,10 @@ use actor_runtime::{
     Backoff, Cell, ChildSpec, Drain, DrainReport, Envelope, Exit, GroupSpec, Intensity, NodeView, Quarantine, Root,
     Strategy, mailbox,
 };
+use journal::{Limits, MemoryJournal, WhenFull};
 use model::{EventRecord, Frame, HostRecord, LossReason, StatsRecord, Stream, Timestamp};
 use pipeline::books::Books;
-use pipeline::event_monitor::{EventMonitor, EventMonitorDeps};
+use pipeline::event_monitor::{EventMemory, EventMonitor, EventMonitorDeps};
 use pipeline::faults::Faults;
 use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, Link};
 use pipeline::inventory::{Inventory, InventoryDeps, Resync};
@@ -104,6 +105,7 @@ pub struct Options {
     pub discovery: Duration,
     pub parser_room: u32,
     pub faults: Faults,
+    pub parser_faults: Faults,
 }
 
 impl Default for Options {
@@ -114,6 +116,7 @@ impl Default for Options {
             discovery: MINUTE,
             parser_room: 1 << 20,
             faults: Faults::NONE,
+            parser_faults: Faults::NONE,
         }
     }
 }
@@ -140,7 +143,7 @@ impl World {
                 batcher: recorder.outlet(),
                 books: shared.clone(),
                 events: Arc::new(EventPolicy::default()),
-                faults: Faults::NONE,
+                faults: options.parser_faults.clone(),
             };
             let (seen, gate) = (recorded.clone(), is_open.clone());
             vec![
@@ -216,7 +219,8 @@ fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>,
     let engine: Arc<dyn EngineApi> = port.clone();
     let metrics = Metrics::new(books.clone()).unwrap();
     let link = Link::default();
-    let memory = Arc::default();
+    let memory = Arc::new(EventMemory::new(engine.host(), None));
+    let journal = Arc::new(MemoryJournal::new(Limits { bytes: 1 << 20, when_full: WhenFull::Block }));
     let restart = Backoff::try_new(millis(100), seconds(30), 0.0).unwrap();
     let reconnect = Backoff::try_new(millis(100), seconds(10), 0.0).unwrap();
     let probe = Backoff::try_new(millis(200), seconds(5), 0.0).unwrap();
@@ -265,7 +269,8 @@ fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>,
             look: inventory_mailbox.control(),
             reconcile: inventory_mailbox.control(),
             suspect: connection_mailbox.control(),
-            memory: Arc::clone(&memory),
+            memory: memory.clone(),
+            journal: journal.clone(),
             books: books.clone(),
             backoff: reconnect,
             metrics: metrics.clone(),

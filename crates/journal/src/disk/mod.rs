@@ -6,6 +6,7 @@
 //! Promises beyond the port's:
 //! - an entry is seen by sinks only once it is stored, so what a sink sent is never unknown after a restart;
 //! - a range is stored before it is given out: after a restart the same batches come in the same bounds;
+//! - marks of sources are stored in one step with the entries they stand for;
 //! - what is damaged is skipped, counted as [`LossReason::Corrupt`](model::LossReason::Corrupt), and never stops the rest;
 //! - storage that fails is tried again, at the latest each second; meanwhile appends fail and sinks go on.
 
@@ -16,6 +17,7 @@ mod reader;
 mod salvage;
 mod store;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,14 +25,15 @@ use std::time::{Duration, Instant as Clock, SystemTime};
 
 use async_trait::async_trait;
 use model::{Batch, LossRecord, Timestamp};
-use pipeline::ports::{Appetite, Journal, JournalError, Range, Receipt, SinkBooks, StorageState};
+use pipeline::ports::{Appetite, Journal, JournalError, Mark, Plan, Range, Receipt, SinkBooks, StorageState};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::WhenFull;
 use crate::codec::{Head, encode};
 use keeper::Keeper;
 use log::{Log, Look};
-use queue::{Append, Command, Queue, Seen};
+use queue::{Append, Command, Entry, Queue, Seen};
 use store::{Store, StoreError};
 
 /// How much the journal keeps, and how surely.
@@ -70,15 +73,6 @@ pub enum Sync {
     Interval(Duration),
     /// When the file is put in order, every few MiB.
     Off,
-}
-
-/// What happens when the journal is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFull {
-    /// Appends wait for room.
-    Block,
-    /// The oldest entries that are not under delivery go, counted.
-    DropOldest,
 }
 
 /// The journal cannot be opened.
@@ -189,7 +183,7 @@ impl Drop for DiskJournal {
 fn restore(store: &Store) -> Result<(Log, bool), StoreError> {
     let (now, clock) = (Timestamp::from(SystemTime::now()), Clock::now());
     let (sinks, damaged) = store.sinks()?;
-    let mut log = Log::restore(sinks);
+    let mut log = Log::restore(sinks, store.marks()?);
     // Entries are kept for sinks whose place is not known: none is removed before they had a chance to come.
     let keep = damaged > 0 || store.rescued();
     store.heads(|found| log.found(found, now, clock, keep))?;
@@ -198,15 +192,29 @@ fn restore(store: &Store) -> Result<(Log, bool), StoreError> {
 
 #[async_trait]
 impl Journal for DiskJournal {
-    async fn append(&self, batch: Batch) -> Result<(), JournalError> {
+    async fn append(&self, batches: Vec<Batch>, marks: Vec<Mark>) -> Result<(), JournalError> {
         if self.shared.log().closed() {
             return Err(JournalError::Closed);
         }
-        let head = Head::of(&batch);
-        let body = encode(&head, &batch).map_err(JournalError::Storage)?;
+        let entry = |batch: Batch| {
+            let head = Head::of(&batch);
+            let body = encode(&head, &batch).map_err(JournalError::Storage)?;
+            Ok(Entry { head, body, batch })
+        };
+        let entries = batches.into_iter().map(entry).collect::<Result<_, JournalError>>()?;
         let (reply, stored) = oneshot::channel();
-        self.shared.queue.push(Command::Append(Append { head, body, batch, arrived: Instant::now(), reply }));
+        self.shared.queue.push(Command::Append(Append { entries, marks, arrived: Instant::now(), reply }));
         stored.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    async fn mark(&self, mark: Mark) -> Result<(), JournalError> {
+        let (reply, stored) = oneshot::channel();
+        self.shared.queue.push(Command::Mark { mark, reply });
+        stored.await.map_err(|_| ended())
+    }
+
+    fn marks(&self) -> BTreeMap<String, Vec<u8>> {
+        self.shared.log().marks().clone()
     }
 
     fn register(&self, sink: &str, appetite: Appetite) {
@@ -246,6 +254,17 @@ impl Journal for DiskJournal {
         let (sink, range, receipt) = (sink.to_owned(), range.clone(), receipt.clone());
         self.shared.queue.push(Command::Commit { sink, range, receipt, reply });
         settled.await.map_err(|_| ended())
+    }
+
+    async fn note(&self, sink: &str, range: &Range, plan: Plan) -> Result<(), JournalError> {
+        let (reply, noted) = oneshot::channel();
+        let bounds = Range { first: range.first, end: range.end, batches: Vec::new() };
+        self.shared.queue.push(Command::Note { sink: sink.to_owned(), range: bounds, plan, reply });
+        noted.await.map_err(|_| ended())
+    }
+
+    fn plan(&self, sink: &str, range: &Range) -> Option<Plan> {
+        self.shared.log().plan(sink, range)
     }
 
     fn close(&self) {

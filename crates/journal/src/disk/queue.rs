@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant as Clock;
 
 use model::Batch;
-use pipeline::ports::{JournalError, Range, Receipt};
+use pipeline::ports::{JournalError, Mark, Plan, Range, Receipt};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -24,6 +24,16 @@ pub(super) enum Command {
         receipt: Receipt,
         reply: oneshot::Sender<()>,
     },
+    Note {
+        sink: String,
+        range: Range,
+        plan: Plan,
+        reply: oneshot::Sender<()>,
+    },
+    Mark {
+        mark: Mark,
+        reply: oneshot::Sender<()>,
+    },
     /// The log has something to store, or was closed.
     Save,
     Stop(Option<oneshot::Sender<()>>),
@@ -32,13 +42,26 @@ pub(super) enum Command {
     Inspect(Box<dyn FnOnce(&super::store::Store) + Send>),
 }
 
-/// A batch to be kept, encoded by its caller.
+/// Batches to be kept, all or none, with the marks that are true once they are.
 pub(super) struct Append {
+    pub(super) entries: Vec<Entry>,
+    pub(super) marks: Vec<Mark>,
+    pub(super) arrived: Instant,
+    pub(super) reply: oneshot::Sender<Result<(), JournalError>>,
+}
+
+/// A batch, encoded by its caller.
+pub(super) struct Entry {
     pub(super) head: Head,
     pub(super) body: Vec<u8>,
     pub(super) batch: Batch,
-    pub(super) arrived: Instant,
-    pub(super) reply: oneshot::Sender<Result<(), JournalError>>,
+}
+
+impl Append {
+    /// Bytes on disk.
+    pub(super) fn size(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.body.len() as u64).sum()
+    }
 }
 
 /// What a look yields.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{LossRecord, Stream, Timestamp};
-use pipeline::ports::{Appetite, SinkBooks};
+use pipeline::ports::{Appetite, Plan, SinkBooks};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -15,6 +15,8 @@ pub(super) struct Reader {
     pub(super) cursor: u64,
     /// The end of the range under delivery, which starts at `cursor`.
     pub(super) in_flight: Option<u64>,
+    /// How far that range has come, where it is delivered in parts.
+    pub(super) plan: Option<Plan>,
     takes: Vec<Take>,
     pub(super) journaled: u64,
     pub(super) delivered: u64,
@@ -46,6 +48,7 @@ pub(super) struct StoredSink {
     rejected: u64,
     dropped: u64,
     pub(super) losses: Vec<LossRecord>,
+    plan: Option<Plan>,
 }
 
 impl StoredSink {
@@ -64,6 +67,7 @@ impl Reader {
             appetite: Some(appetite),
             cursor: from,
             in_flight: None,
+            plan: None,
             takes,
             journaled: 0,
             delivered: 0,
@@ -78,12 +82,13 @@ impl Reader {
 
     /// A sink from its stored state; pending rows are added as entries are found.
     pub(super) fn restored(name: String, stored: StoredSink) -> Self {
-        let StoredSink { cursor, in_flight, takes, delivered, rejected, dropped, losses: _ } = stored;
+        let StoredSink { cursor, in_flight, takes, delivered, rejected, dropped, losses: _, plan } = stored;
         Self {
             name,
             appetite: None,
             cursor,
             in_flight,
+            plan,
             takes,
             journaled: delivered + rejected + dropped,
             delivered,
@@ -105,6 +110,7 @@ impl Reader {
             rejected: self.rejected,
             dropped: self.dropped,
             losses,
+            plan: self.plan.clone(),
         }
     }
 
@@ -141,6 +147,7 @@ impl Reader {
     pub(super) fn advance(&mut self, end: u64) {
         self.cursor = end;
         self.in_flight = None;
+        self.plan = None;
         self.takes.retain(|take| take.until.is_none_or(|until| until > end));
     }
 

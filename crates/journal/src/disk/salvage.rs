@@ -74,6 +74,11 @@ pub(super) fn resume(folder: &Path, mut new: Connection) -> Result<(Connection, 
             copy.execute("insert or ignore into sinks values (?1, ?2)", params![name, state])?;
             Ok(())
         })?;
+        read_rows(old, "select source, position from marks", |row| {
+            let (source, position): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            copy.execute("insert or ignore into marks values (?1, ?2)", params![source, position])?;
+            Ok(())
+        })?;
     }
     copy.commit()?;
     drop(old);

@@ -3,11 +3,13 @@
 //! A transaction is in the file's log when `write` returns: it survives the end of the process always, and the end
 //! of the power once synced.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::Stream;
+use pipeline::ports::Mark;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::log::Found;
@@ -23,6 +25,7 @@ pub(super) const FILE: &str = "journal.db";
 const RESERVE: &str = "reserve";
 
 const HEADS: &str = "select position, stream, rows, stored, head from heads order by position";
+const MARKS: &str = "select source, position from marks";
 const SINKS: &str = "select name, state from sinks order by name";
 
 /// SQLite's page: entries are tens of KiB, cursors tens of bytes; measured in docs/adr.
@@ -98,6 +101,18 @@ pub(super) struct Put<'a> {
     pub(super) body: &'a [u8],
 }
 
+/// What one transaction carries.
+pub(super) struct Change<'a> {
+    pub(super) puts: Vec<Put<'a>>,
+    /// Entries to remove.
+    pub(super) gone: &'a [u64],
+    pub(super) sinks: &'a [(String, StoredSink)],
+    /// Sinks to remove.
+    pub(super) forgotten: &'a BTreeSet<String>,
+    /// Later ones go over earlier ones of the same source.
+    pub(super) marks: Vec<Mark>,
+}
+
 /// The open file.
 pub(super) struct Store {
     db: Connection,
@@ -157,6 +172,21 @@ impl Store {
         Ok((sinks, damaged))
     }
 
+    /// Where sources begin again. A mark that is damaged is left out: its source begins as one that is new.
+    pub(super) fn marks(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        let mut query = self.db.prepare(MARKS)?;
+        let mut rows = query.query([])?;
+        let mut marks = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            let source: String = row.get(0)?;
+            match decode_state(row.get_ref(1)?.as_blob().unwrap_or_default()) {
+                Ok(position) => drop(marks.insert(source, position)),
+                Err(error) => tracing::error!(source, %error, "the place of a source in the journal is damaged"),
+            }
+        }
+        Ok(marks)
+    }
+
     /// Every entry's head, oldest first.
     pub(super) fn heads(&self, mut each: impl FnMut(Found)) -> Result<(), StoreError> {
         let mut query = self.db.prepare(HEADS)?;
@@ -199,42 +229,45 @@ impl Store {
     }
 
     /// Stores all of it or nothing.
-    pub(super) fn write(
-        &mut self,
-        wait: Wait,
-        puts: &[Put<'_>],
-        gone: &[u64],
-        sinks: &[(String, StoredSink)],
-        forgotten: impl Iterator<Item = String>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn write(&mut self, wait: Wait, change: &Change<'_>) -> Result<(), StoreError> {
         self.wait(wait)?;
-        let change = self.db.transaction()?;
+        let transaction = self.db.transaction()?;
         {
-            let mut head = change.prepare_cached("insert or replace into heads values (?1, ?2, ?3, ?4, ?5)")?;
-            let mut body = change.prepare_cached("insert or replace into bodies values (?1, ?2)")?;
-            for put in puts {
+            let mut head = transaction.prepare_cached("insert or replace into heads values (?1, ?2, ?3, ?4, ?5)")?;
+            let mut body = transaction.prepare_cached("insert or replace into bodies values (?1, ?2)")?;
+            for put in &change.puts {
                 let position = put.position.cast_signed();
                 let stream = Stream::ALL.iter().position(|stream| *stream == put.head.id.stream).unwrap_or_default();
                 let (rows, stored) = (put.head.rows().cast_signed(), put.body.len() as i64);
                 head.execute(params![position, stream as i64, rows, stored, put.head.encode()])?;
                 body.execute(params![position, put.body])?;
             }
-            let mut head = change.prepare_cached("delete from heads where position = ?1")?;
-            let mut body = change.prepare_cached("delete from bodies where position = ?1")?;
-            for position in gone {
+            let mut head = transaction.prepare_cached("delete from heads where position = ?1")?;
+            let mut body = transaction.prepare_cached("delete from bodies where position = ?1")?;
+            for position in change.gone {
                 head.execute([position.cast_signed()])?;
                 body.execute([position.cast_signed()])?;
             }
-            let mut state = change.prepare_cached("insert or replace into sinks values (?1, ?2)")?;
-            for (name, sink) in sinks {
+            let mut state = transaction.prepare_cached("insert or replace into sinks values (?1, ?2)")?;
+            for (name, sink) in change.sinks {
                 state.execute(params![name, encode_state(sink).map_err(StoreError::Other)?])?;
             }
-            let mut forget = change.prepare_cached("delete from sinks where name = ?1")?;
-            for name in forgotten {
+            let mut forget = transaction.prepare_cached("delete from sinks where name = ?1")?;
+            for name in change.forgotten {
                 forget.execute([name])?;
             }
+            let mut mark = transaction.prepare_cached("insert or replace into marks values (?1, ?2)")?;
+            let mut unmark = transaction.prepare_cached("delete from marks where source = ?1")?;
+            for Mark { source, position } in &change.marks {
+                match position {
+                    Some(position) => {
+                        mark.execute(params![source, encode_state(position).map_err(StoreError::Other)?])?
+                    }
+                    None => unmark.execute([source])?,
+                };
+            }
         }
-        change.commit()?;
+        transaction.commit()?;
         Ok(())
     }
 
@@ -335,7 +368,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
         _ => return Err(StoreError::Damaged("the numbers of its layout are damaged".to_owned())),
     }
     // The tables' own names are bytes like any other.
-    for query in [HEADS, "select body from bodies where position = ?1", SINKS, "select count from syncs"] {
+    for query in [HEADS, MARKS, "select body from bodies where position = ?1", SINKS, "select count from syncs"] {
         db.prepare(query).map_err(|error| StoreError::Damaged(error.to_string()))?;
     }
     Ok(db)
@@ -351,6 +384,7 @@ fn made(db: &Connection) -> Result<(), StoreError> {
                              stored integer not null, head blob not null);
          create table bodies (position integer primary key, body blob not null);
          create table sinks (name text primary key, state blob not null) without rowid;
+         create table marks (source text primary key, position blob not null) without rowid;
          create table syncs (count integer not null);
          insert into syncs values (0);
          pragma user_version = {LAYOUT};

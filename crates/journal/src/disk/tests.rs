@@ -3,7 +3,7 @@ use pipeline::ports::Rejection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::conformance::{appetite, batch, books_of, conformance, eager, firsts, losses};
+use crate::conformance::{appetite, batch, books_of, conformance, eager, firsts, losses, mark};
 
 mod books;
 mod damage;
@@ -49,7 +49,7 @@ async fn what_was_not_delivered_is_there_at_the_next_start() {
     journal.register("a", eager());
     journal.register("b", eager());
     for first in 1..=5 {
-        journal.append(losses(first, 1)).await.unwrap();
+        journal.append(vec![losses(first, 1)], Vec::new()).await.unwrap();
     }
     settle(&journal, "a").await;
     let before = journal.books();
@@ -71,11 +71,11 @@ async fn a_range_that_was_given_out_comes_in_the_same_bounds_after_a_restart() {
     let journal = open(&folder);
     journal.register("a", appetite(3, Duration::ZERO));
     for first in 1..=2 {
-        journal.append(losses(first, 1)).await.unwrap();
+        journal.append(vec![losses(first, 1)], Vec::new()).await.unwrap();
     }
     let given = journal.next("a").await.unwrap();
     for first in 3..=9 {
-        journal.append(losses(first, 1)).await.unwrap();
+        journal.append(vec![losses(first, 1)], Vec::new()).await.unwrap();
     }
     journal.stop().await;
 
@@ -91,12 +91,12 @@ async fn books_and_losses_go_on_where_they_were() {
     let folder = TempDir::new().unwrap();
     let journal = DiskJournal::open(folder.path(), Options { bytes: 3 * stored(99), ..options() }).unwrap();
     journal.register("a", appetite(1, Duration::ZERO));
-    journal.append(losses(1, 1)).await.unwrap();
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
     let range = journal.next("a").await.unwrap();
     let refused = Rejection { stream: Stream::Losses, sequence: 1, error: "no".into() };
     journal.commit("a", &range, &Receipt { rejected: vec![refused] }).await.unwrap();
     for first in 2..=7 {
-        journal.append(losses(first, 1)).await.unwrap();
+        journal.append(vec![losses(first, 1)], Vec::new()).await.unwrap();
     }
     let (books, lost) = (journal.books(), journal.losses());
     assert_eq!((books[0].journaled, books[0].rejected, books[0].dropped, books[0].pending), (7, 1, 3, 3));
@@ -110,12 +110,49 @@ async fn books_and_losses_go_on_where_they_were() {
 }
 
 #[tokio::test]
+async fn marks_and_what_was_noted_of_a_range_are_there_at_the_next_start() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder);
+    journal.register("a", eager());
+    journal.append(vec![losses(1, 4)], vec![mark("one", Some(b"1")), mark("two", Some(b"1"))]).await.unwrap();
+    journal.append(vec![losses(5, 4)], vec![mark("one", Some(b"2"))]).await.unwrap();
+    journal.mark(mark("two", None)).await.unwrap();
+    let range = journal.next("a").await.unwrap();
+    let refused = Rejection { stream: Stream::Losses, sequence: 1, error: "no".into() };
+    let plan = Plan { left: vec![(2, 4), (4, 8)], rejected: vec![refused] };
+    journal.note("a", &range, plan.clone()).await.unwrap();
+    journal.stop().await;
+
+    let journal = open(&folder);
+    assert_eq!(journal.marks().into_iter().collect::<Vec<_>>(), [("one".to_owned(), b"2".to_vec())]);
+    journal.register("a", eager());
+    assert_eq!(journal.next("a").await.unwrap(), range);
+    assert_eq!(journal.plan("a", &range), Some(plan));
+}
+
+#[tokio::test]
+async fn batches_and_marks_of_one_append_are_kept_together_or_not_at_all() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder);
+    journal.register("a", eager());
+    journal.append(vec![losses(1, 1)], vec![mark("one", Some(b"1"))]).await.unwrap();
+    inspect(&journal, |store| store.limit_to(Some(store.pages() + 4))).await;
+    let group = (2..300).map(|first| batch(Stream::Losses, 1, first, 1, 100)).collect();
+    let refused = journal.append(group, vec![mark("one", Some(b"2"))]).await;
+    assert!(matches!(refused, Err(JournalError::Storage(_))), "{refused:?}");
+    assert_eq!((books_of(&journal, "a").journaled, &journal.marks()["one"]), (1, &b"1".to_vec()));
+    journal.stop().await;
+    let journal = open(&folder);
+    assert_eq!((books_of(&journal, "a").journaled, &journal.marks()["one"]), (1, &b"1".to_vec()));
+}
+
+#[tokio::test]
 async fn what_every_sink_has_leaves_the_file() {
     let folder = TempDir::new().unwrap();
     let journal = open(&folder);
     journal.register("a", eager());
     journal.register("b", eager());
-    journal.append(losses(1, 1)).await.unwrap();
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
     for (sink, left) in [("a", 1), ("b", 0)] {
         settle(&journal, sink).await;
         let stored = inspect(&journal, |store| {
@@ -134,7 +171,7 @@ async fn a_sink_that_is_no_longer_configured_holds_nothing() {
     let journal = open(&folder);
     journal.register("a", eager());
     journal.register("old", eager());
-    journal.append(losses(1, 1)).await.unwrap();
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
     settle(&journal, "a").await;
     assert!(journal.storage().bytes > 0);
     journal.next("old").await.unwrap();
@@ -154,11 +191,11 @@ async fn a_sink_that_takes_another_stream_gets_it_from_then_on() {
     let journal = open(&folder);
     journal.register("a", eager());
     journal.register("all", Appetite { streams: vec![Stream::Losses, Stream::Hosts], ..eager() });
-    journal.append(batch(Stream::Hosts, 1, 1, 1, 10)).await.unwrap();
-    journal.append(losses(1, 1)).await.unwrap();
+    journal.append(vec![batch(Stream::Hosts, 1, 1, 1, 10)], Vec::new()).await.unwrap();
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
     journal.register("a", Appetite { streams: vec![Stream::Hosts], ..eager() });
-    journal.append(losses(2, 1)).await.unwrap();
-    journal.append(batch(Stream::Hosts, 1, 2, 1, 10)).await.unwrap();
+    journal.append(vec![losses(2, 1)], Vec::new()).await.unwrap();
+    journal.append(vec![batch(Stream::Hosts, 1, 2, 1, 10)], Vec::new()).await.unwrap();
     journal.stop().await;
     let journal = open(&folder);
     assert_eq!(books_of(&journal, "a").journaled, 2);
@@ -173,7 +210,7 @@ async fn an_entry_older_than_the_journal_keeps_is_dropped_and_counted() {
     let age = Some(Duration::from_millis(20));
     let journal = DiskJournal::open(folder.path(), Options { age, ..options() }).unwrap();
     journal.register("a", eager());
-    journal.append(losses(1, 2)).await.unwrap();
+    journal.append(vec![losses(1, 2)], Vec::new()).await.unwrap();
     until(|| books_of(&journal, "a").pending == 0).await;
     assert_eq!(books_of(&journal, "a").dropped, 2);
     assert_eq!(journal.losses()[0].reason, LossReason::Expired);
@@ -191,7 +228,7 @@ async fn many_appends_at_once_share_transactions() {
     let folder = TempDir::new().unwrap();
     let journal = DiskJournal::open(folder.path(), Options { sync: Sync::Always, ..options() }).unwrap();
     journal.register("a", Appetite { rows: 1000, ..eager() });
-    futures_join((1..=200).map(|first| journal.append(losses(first, 1)))).await;
+    futures_join((1..=200).map(|first| journal.append(vec![losses(first, 1)], Vec::new()))).await;
     let range = journal.next("a").await.unwrap();
     assert_eq!(firsts(&range), (1..=200).collect::<Vec<_>>());
 }
@@ -202,7 +239,7 @@ async fn entries_beyond_the_memory_of_recent_ones_are_read_from_the_file() {
     let journal = open(&folder);
     journal.register("a", Appetite { bytes: 1 << 30, ..appetite(1000, Duration::ZERO) });
     for first in 1..=20 {
-        journal.append(batch(Stream::Losses, 1, first, 1, 1 << 20)).await.unwrap();
+        journal.append(vec![batch(Stream::Losses, 1, first, 1, 1 << 20)], Vec::new()).await.unwrap();
     }
     let range = journal.next("a").await.unwrap();
     let expected: Vec<Batch> = (1..=20).map(|first| batch(Stream::Losses, 1, first, 1, 1 << 20)).collect();

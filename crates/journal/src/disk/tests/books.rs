@@ -84,7 +84,7 @@ proptest! {
                         let (slot, stream) = if losses { (0, Stream::Losses) } else { (1, Stream::Hosts) };
                         let first = sequence[slot] + 1 + u64::from(gap);
                         sequence[slot] = first + rows - 1;
-                        journal.append(batch(stream, 1, first, rows, 100)).await.unwrap();
+                        journal.append(vec![batch(stream, 1, first, rows, 100)], Vec::new()).await.unwrap();
                     }
                     Step::Next(sink) => {
                         if books_of(&journal, SINKS[sink]).pending == 0 {

@@ -12,7 +12,7 @@ async fn written(folder: &TempDir) -> Range {
     journal.register("a", appetite(100, Duration::ZERO));
     journal.register("b", appetite(100, Duration::ZERO));
     for entry in 0..40 {
-        journal.append(losses(1 + entry * 20, 20)).await.unwrap();
+        journal.append(vec![losses(1 + entry * 20, 20)], Vec::new()).await.unwrap();
     }
     for _ in 0..4 {
         settle(&journal, "a").await;
@@ -124,7 +124,7 @@ async fn a_file_that_is_no_journal_is_replaced_and_the_journal_works() {
     fs::write(file(&folder), vec![0x5a; 100_000]).unwrap();
     let journal = open(&folder);
     journal.register("a", eager());
-    journal.append(losses(1, 1)).await.unwrap();
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
     assert_eq!(firsts(&settle(&journal, "a").await), [1]);
 }
 
@@ -152,7 +152,7 @@ async fn whatever_bits_flip_and_wherever_the_file_ends_it_opens_delivers_and_bal
         assert!(got.is_sorted_by(|a, b| a < b) || got.is_empty(), "round {round}: an entry came twice: {got:?}");
         let journal = open(&folder);
         journal.register("a", eager());
-        journal.append(losses(10_000, 1)).await.unwrap();
+        journal.append(vec![losses(10_000, 1)], Vec::new()).await.unwrap();
         assert_eq!(firsts(&settle(&journal, "a").await), [10_000], "round {round}");
     }
 }

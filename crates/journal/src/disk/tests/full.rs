@@ -14,7 +14,7 @@ async fn a_full_journal_that_blocks_takes_more_as_soon_as_there_is_room_and_drop
     let writer = journal.clone();
     let written = tokio::spawn(async move {
         for first in 1..=9 {
-            writer.append(losses(first, 1)).await.unwrap();
+            writer.append(vec![losses(first, 1)], Vec::new()).await.unwrap();
         }
     });
     until(|| books_of(&*journal, "a").journaled == 3).await;
@@ -34,9 +34,9 @@ async fn an_append_that_waits_for_room_ends_when_the_journal_closes() {
     let folder = TempDir::new().unwrap();
     let journal = Arc::new(DiskJournal::open(folder.path(), blocking(1)).unwrap());
     journal.register("a", eager());
-    journal.append(losses(1, 1)).await.unwrap();
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
     let writer = journal.clone();
-    let waiting = tokio::spawn(async move { writer.append(losses(2, 1)).await });
+    let waiting = tokio::spawn(async move { writer.append(vec![losses(2, 1)], Vec::new()).await });
     tokio::task::yield_now().await;
     journal.close();
     assert!(matches!(waiting.await.unwrap(), Err(JournalError::Closed)));
@@ -49,7 +49,7 @@ async fn a_full_journal_drops_the_oldest_and_counts_it_for_the_laggard_alone() {
     journal.register("dead", eager());
     journal.register("well", eager());
     for first in 1..=5 {
-        journal.append(losses(first, 1)).await.unwrap();
+        journal.append(vec![losses(first, 1)], Vec::new()).await.unwrap();
         settle(&journal, "well").await;
     }
     let (dead, well) = (books_of(&journal, "dead"), books_of(&journal, "well"));
@@ -65,11 +65,11 @@ async fn a_range_under_delivery_is_never_dropped() {
     let folder = TempDir::new().unwrap();
     let journal = DiskJournal::open(folder.path(), Options { bytes: 3 * stored(99), ..options() }).unwrap();
     journal.register("a", appetite(2, Duration::ZERO));
-    journal.append(losses(1, 1)).await.unwrap();
-    journal.append(losses(2, 1)).await.unwrap();
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
+    journal.append(vec![losses(2, 1)], Vec::new()).await.unwrap();
     let range = journal.next("a").await.unwrap();
     for first in 3..=7 {
-        journal.append(losses(first, 1)).await.unwrap();
+        journal.append(vec![losses(first, 1)], Vec::new()).await.unwrap();
     }
     assert_eq!(journal.next("a").await.unwrap(), range);
     journal.commit("a", &range, &Receipt::default()).await.unwrap();
@@ -83,14 +83,14 @@ async fn a_full_disk_refuses_appends_lets_sinks_go_on_and_recovers_by_itself() {
     let folder = TempDir::new().unwrap();
     let journal = DiskJournal::open(folder.path(), Options { when_full: WhenFull::Block, ..options() }).unwrap();
     journal.register("a", appetite(500, Duration::ZERO));
-    journal.append(losses(1, 500)).await.unwrap();
+    journal.append(vec![losses(1, 500)], Vec::new()).await.unwrap();
     let pages = inspect(&journal, |store| {
         store.limit_to(Some(store.pages() + 20));
         store.pages()
     });
     assert!(pages.await > 0);
     let mut next = 501;
-    while journal.append(losses(next, 500)).await.is_ok() {
+    while journal.append(vec![losses(next, 500)], Vec::new()).await.is_ok() {
         next += 500;
         assert!(next < 1_000_000, "the disk never filled");
     }
@@ -103,6 +103,6 @@ async fn a_full_disk_refuses_appends_lets_sinks_go_on_and_recovers_by_itself() {
     }
     inspect(&journal, |store| store.limit_to(None)).await;
     until(|| journal.storage().failing.is_none()).await;
-    journal.append(losses(next, 500)).await.unwrap();
+    journal.append(vec![losses(next, 500)], Vec::new()).await.unwrap();
     assert_eq!(firsts(&settle(&journal, "a").await), [next]);
 }

@@ -26,7 +26,7 @@ fn writes_until_it_is_killed_where_it_is_told_to() {
             }
         });
         for first in (start..).step_by(7) {
-            journal.append(losses(first, 7)).await.unwrap();
+            journal.append(vec![losses(first, 7)], Vec::new()).await.unwrap();
             println!("\nkept {}", first + 6);
         }
     });

@@ -59,7 +59,7 @@ proptest! {
                         let (slot, stream) = if losses { (0, Stream::Losses) } else { (1, Stream::Hosts) };
                         let first = sequence[slot] + 1 + u64::from(gap);
                         sequence[slot] = first + rows - 1;
-                        journal.append(batch(stream, 1, first, rows, bytes)).await.unwrap();
+                        journal.append(vec![batch(stream, 1, first, rows, bytes)], Vec::new()).await.unwrap();
                     }
                     Step::Next(sink) => {
                         let next = tokio::time::timeout(Duration::from_millis(1), journal.next(SINKS[sink])).await;

@@ -1,25 +1,26 @@
 //! The journal's thread: all I/O, one transaction for everything that waits.
 
-use std::collections::{BTreeMap, VecDeque};
+mod grants;
+mod recent;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant as Clock};
 
-use model::{Batch, LossReason};
-use pipeline::ports::{JournalError, Range};
+use model::LossReason;
+use pipeline::ports::JournalError;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
-use super::log::{Look, Span};
-use super::queue::{Append, Command, Seen};
-use super::store::{Put, Store, StoreError, Wait};
-use super::{Options, Shared, Sync, WhenFull};
-use crate::codec::decode;
+use super::queue::{Append, Command, Entry};
+use super::store::{Change, Put, Store, StoreError, Wait};
+use super::{Options, Shared, Sync};
+use crate::WhenFull;
+use grants::Grant;
+use recent::Recent;
 
 /// Bytes of appends in one transaction.
 const GROUP: u64 = 4 << 20;
-/// Bytes in memory of the newest batches, which sinks that keep up read from here.
-const RECENT: usize = 8 << 20;
 /// How often failing storage is tried again, and how often ages are looked at.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -39,9 +40,6 @@ pub(super) struct Keeper {
     /// Appends wait for the next transaction, not for room.
     more: bool,
 }
-
-/// Ranges that wait for their bounds to be stored.
-type Granted = Vec<(String, Instant, oneshot::Sender<Seen>, Range, bool)>;
 
 impl Keeper {
     pub(super) fn new(store: Store, shared: Arc<Shared>, options: Options) -> Self {
@@ -104,7 +102,7 @@ impl Keeper {
     /// Does what is asked, in one transaction. `Some` where the end is asked.
     fn step(&mut self, commands: Vec<Command>) -> Option<Option<oneshot::Sender<()>>> {
         let mut stopped = None;
-        let mut granted = Granted::new();
+        let mut granted: Vec<Grant> = Vec::new();
         let mut settled = Vec::new();
         for command in commands {
             match command {
@@ -112,6 +110,14 @@ impl Keeper {
                 Command::Look { sink, now, reply } => self.grant(sink, now, reply, &mut granted),
                 Command::Commit { sink, range, receipt, reply } => {
                     self.shared.log().commit(&sink, &range, &receipt);
+                    settled.push(reply);
+                }
+                Command::Note { sink, range, plan, reply } => {
+                    self.shared.log().note(&sink, &range, plan);
+                    settled.push(reply);
+                }
+                Command::Mark { mark, reply } => {
+                    self.shared.log().mark(mark);
                     settled.push(reply);
                 }
                 Command::Save => {}
@@ -130,27 +136,10 @@ impl Keeper {
             Ok(()) => self.publish(group),
             Err(error) => self.failed(error, group),
         }
-        for (sink, now, reply, range, frozen) in granted {
-            let seen = match &outcome {
-                Ok(()) => Seen::Range(range),
-                // Not stored, so not given out, unless it had been before.
-                Err(_) if frozen && self.shared.log().holds(&sink, range.end) => Seen::Range(range),
-                Err(_) => {
-                    let mut log = self.shared.log();
-                    log.melt(&sink);
-                    match log.look(&sink, now) {
-                        Look::Wait(ready, _) => Seen::Wait(ready, Some(now + AGAIN)),
-                        Look::Due(_) => Seen::Wait(Arc::default(), Some(now + AGAIN)),
-                        Look::Ended => Seen::Ended,
-                    }
-                }
-            };
-            // A caller that is gone asks again.
-            let _ = reply.send(seen);
-        }
+        self.answer(granted, outcome.is_ok());
         for reply in settled {
             // Where the store failed the cursor has moved all the same, and is stored with the next transaction:
-            // delivering again at once would double what the server has.
+            // delivering again at once would double what the server has. So it is with notes and marks.
             let _ = reply.send(());
         }
         let log = self.shared.log();
@@ -166,86 +155,35 @@ impl Keeper {
         stopped
     }
 
-    /// Reads the range that is due to `sink` and freezes it.
-    fn grant(&mut self, sink: String, now: Instant, reply: oneshot::Sender<Seen>, granted: &mut Granted) {
-        if reply.is_closed() {
-            return;
-        }
-        loop {
-            let look = self.shared.log().look(&sink, now);
-            let span = match look {
-                Look::Ended => return drop(reply.send(Seen::Ended)),
-                Look::Wait(ready, until) => return drop(reply.send(Seen::Wait(ready, until))),
-                Look::Due(span) => span,
-            };
-            match self.read(&span) {
-                Ok(Some(batches)) => {
-                    let frozen = !self.shared.log().freeze(&sink, &span);
-                    let range = Range { first: span.first, end: span.end, batches };
-                    granted.push((sink, now, reply, range, frozen));
-                    return;
-                }
-                // Something was damaged and is counted: the range is another one now.
-                Ok(None) => {}
-                Err(error) => {
-                    self.complain(&error);
-                    return drop(reply.send(Seen::Wait(Arc::default(), Some(now + AGAIN))));
-                }
-            }
-        }
-    }
-
-    /// The batches of `span`; `None` where one was damaged.
-    fn read(&mut self, span: &Span) -> Result<Option<Vec<Batch>>, StoreError> {
-        let mut batches = Vec::with_capacity(span.positions.len());
-        for position in &span.positions {
-            if let Some(batch) = self.recent.get(*position) {
-                batches.push(batch);
-                continue;
-            }
-            match self.store.body(*position)?.map(|body| decode(&body)) {
-                Some(Ok(batch)) => batches.push(batch),
-                damaged => {
-                    let error =
-                        damaged.and_then(Result::err).map_or_else(|| "it is gone".to_owned(), |e| e.to_string());
-                    tracing::error!(position, error, "a journal entry cannot be read; skipped");
-                    self.shared.log().lose(*position, LossReason::Corrupt);
-                    return Ok(None);
-                }
-            }
-        }
-        Ok(Some(batches))
-    }
-
     /// The appends of the next transaction, as far as there is room.
     fn group(&mut self) -> Vec<Append> {
         let mut group = Vec::new();
         let mut bytes = 0;
-        self.more = false;
         let mut is_full = false;
+        self.more = false;
         let log = self.shared.log();
-        while let Some(append) = self.waiting.front() {
-            let size = append.body.len() as u64;
-            let stored = log.stored_bytes() + bytes;
-            let room = stored == 0 || stored + size <= self.options.bytes;
-            if log.closed() || !log.is_wanted(append.head.id.stream) {
-                let answer = if log.closed() { Err(JournalError::Closed) } else { Ok(()) };
-                let append = self.waiting.pop_front().expect("there is a front");
-                let _ = append.reply.send(answer);
-            } else if append.reply.is_closed() {
-                // Its caller is gone and has counted it as lost.
-                self.waiting.pop_front();
-            } else if !room && self.options.when_full == WhenFull::Block {
-                is_full = true;
-                break;
-            } else if bytes > 0 && bytes + size > GROUP {
-                self.more = true;
-                break;
-            } else {
-                bytes += size;
-                group.extend(self.waiting.pop_front());
+        while let Some(mut append) = self.waiting.pop_front() {
+            if log.closed() {
+                let _ = append.reply.send(Err(JournalError::Closed));
+                continue;
             }
+            if append.reply.is_closed() {
+                // Its caller is gone, and sends again what it still answers for.
+                continue;
+            }
+            append.entries.retain(|entry| log.is_wanted(entry.head.id.stream) && !log.has(&entry.head.id));
+            let (size, stored) = (append.size(), log.stored_bytes() + bytes);
+            is_full = size > 0 && stored > 0 && stored + size > self.options.bytes;
+            is_full &= self.options.when_full == WhenFull::Block;
+            self.more = bytes > 0 && bytes + size > GROUP;
+            if is_full || self.more {
+                self.waiting.push_front(append);
+                break;
+            }
+            bytes += size;
+            group.push(append);
         }
+        drop(log);
         self.shared.is_full.store(is_full, Ordering::Relaxed);
         group
     }
@@ -259,14 +197,25 @@ impl Keeper {
         if group.is_empty() && unsaved.is_empty() {
             return Ok(());
         }
-        let puts =
-            (first..).zip(group).map(|(position, append)| Put { position, head: &append.head, body: &append.body });
-        let puts: Vec<_> = puts.collect();
+        let entries = group.iter().flat_map(|append| &append.entries);
+        let put = |(position, entry)| {
+            let Entry { head, body, .. }: &Entry = entry;
+            Put { position, head, body }
+        };
+        let mut marks = self.shared.log().marks_of(&unsaved);
+        marks.extend(group.iter().flat_map(|append| append.marks.iter().cloned()));
+        let change = Change {
+            puts: (first..).zip(entries).map(put).collect(),
+            gone: &unsaved.gone,
+            sinks: &states,
+            forgotten: &unsaved.forgotten,
+            marks,
+        };
         let wait = if self.options.sync == Sync::Always { Wait::ForDisk } else { Wait::No };
         let mut outcome = if group.is_empty() || self.again.is_none() { Ok(()) } else { self.store.keep_reserve() };
         let since = Clock::now();
         if outcome.is_ok() {
-            outcome = self.store.write(wait, &puts, &unsaved.gone, &states, unsaved.forgotten.iter().cloned());
+            outcome = self.store.write(wait, &change);
         }
         match outcome {
             Ok(()) => {
@@ -304,12 +253,15 @@ impl Keeper {
         }
         let mut log = self.shared.log();
         let clock = Clock::now();
-        for append in group {
-            let position = log.end();
-            log.publish(position, append.head, append.body.len() as u64, append.arrived, clock);
-            self.recent.put(position, append.batch);
-            // A caller that is gone finds its batch in the log.
-            let _ = append.reply.send(Ok(()));
+        for Append { entries, marks, arrived, reply } in group {
+            for Entry { head, body, batch } in entries {
+                let position = log.end();
+                log.publish(position, head, body.len() as u64, arrived, clock);
+                self.recent.put(position, batch);
+            }
+            marks.into_iter().for_each(|mark| log.marked(mark));
+            // A caller that is gone is told when it sends its batches again.
+            let _ = reply.send(Ok(()));
         }
         if self.options.when_full == WhenFull::DropOldest {
             log.drop_to(self.options.bytes);
@@ -322,7 +274,7 @@ impl Keeper {
         if let StoreError::Damaged(_) = error {
             self.rescue();
         } else {
-            let bytes: u64 = group.iter().map(|append| append.body.len() as u64).sum();
+            let bytes: u64 = group.iter().map(Append::size).sum();
             if self.options.when_full == WhenFull::DropOldest && matches!(error, StoreError::Full(_)) {
                 let mut log = self.shared.log();
                 let left = log.idle_bytes().saturating_sub(bytes.max(log.idle_bytes() / 8));
@@ -394,39 +346,6 @@ impl Keeper {
         self.again = None;
         if self.shared.failing().take().is_some() {
             tracing::info!("the journal's storage works again");
-        }
-    }
-}
-
-/// The newest batches, by position.
-#[derive(Default)]
-struct Recent {
-    batches: BTreeMap<u64, Batch>,
-    bytes: usize,
-}
-
-impl Recent {
-    fn get(&self, position: u64) -> Option<Batch> {
-        self.batches.get(&position).cloned()
-    }
-
-    fn put(&mut self, position: u64, batch: Batch) {
-        self.bytes += batch.bytes;
-        self.batches.insert(position, batch);
-        while self.bytes > RECENT {
-            self.pop();
-        }
-    }
-
-    fn forget_before(&mut self, position: u64) {
-        while self.batches.first_key_value().is_some_and(|(oldest, _)| *oldest < position) {
-            self.pop();
-        }
-    }
-
-    fn pop(&mut self) {
-        if let Some((_, batch)) = self.batches.pop_first() {
-            self.bytes -= batch.bytes;
         }
     }
 }

@@ -1,20 +1,24 @@
 //! What the journal on disk knows without reading: heads of entries, cursors, books. No I/O here.
 //!
-//! What changed and is not yet stored is handed out as [`Unsaved`], so that one transaction can carry it.
+//! What changed and is not yet stored is handed out as [`Unsaved`], so that one transaction can carry it. What sinks
+//! get is in `ranges`, what nobody gets in `bounds`.
+
+mod bounds;
+mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::{Duration, Instant as Clock};
+use std::time::Instant as Clock;
 
 use model::{BatchId, LossReason, LossRecord, Stream, Timestamp};
-use pipeline::ports::{Appetite, Range, Receipt, SinkBooks};
-use tokio::sync::Notify;
+use pipeline::ports::{Appetite, Mark, SinkBooks};
 use tokio::time::Instant;
+
+pub(super) use ranges::{Look, Span};
 
 use super::reader::{Reader, StoredSink};
 use crate::codec::Head;
 use crate::ledger::LossLedger;
-use crate::span::{continues, refused};
+use crate::repeats::Repeats;
 
 /// The log. Positions count entries.
 pub(super) struct Log {
@@ -29,6 +33,9 @@ pub(super) struct Log {
     closed: bool,
     readers: Vec<Reader>,
     losses: LossLedger,
+    repeats: Repeats,
+    /// Where sources begin again.
+    marks: BTreeMap<String, Vec<u8>>,
     unsaved: Unsaved,
 }
 
@@ -55,28 +62,14 @@ pub(super) struct Unsaved {
     pub(super) sinks: BTreeSet<String>,
     /// Sinks to forget.
     pub(super) forgotten: BTreeSet<String>,
+    /// Sources whose mark changed.
+    pub(super) marks: BTreeSet<String>,
 }
 
 impl Unsaved {
     pub(super) fn is_empty(&self) -> bool {
-        self.gone.is_empty() && self.sinks.is_empty() && self.forgotten.is_empty()
+        self.gone.is_empty() && self.sinks.is_empty() && self.forgotten.is_empty() && self.marks.is_empty()
     }
-}
-
-/// What a look at the log yields to a reader.
-pub(super) enum Look {
-    /// A range is due: the bounds, and the positions to read.
-    Due(Span),
-    /// Nothing, or not enough yet: worth another look at that time, or when something arrives.
-    Wait(Arc<Notify>, Option<Instant>),
-    Ended,
-}
-
-/// A range without its rows.
-pub(super) struct Span {
-    pub(super) first: u64,
-    pub(super) end: u64,
-    pub(super) positions: Vec<u64>,
 }
 
 /// An entry as it was found at an opening.
@@ -88,8 +81,8 @@ pub(super) struct Found {
 }
 
 impl Log {
-    /// The log with the sinks that were stored, and no entries yet.
-    pub(super) fn restore(sinks: Vec<(String, StoredSink)>) -> Self {
+    /// The log with the sinks and marks that were stored, and no entries yet.
+    pub(super) fn restore(sinks: Vec<(String, StoredSink)>, marks: BTreeMap<String, Vec<u8>>) -> Self {
         let mut log = Self {
             entries: BTreeMap::new(),
             idle: BTreeSet::new(),
@@ -99,6 +92,8 @@ impl Log {
             closed: false,
             readers: Vec::new(),
             losses: LossLedger::default(),
+            repeats: Repeats::default(),
+            marks,
             unsaved: Unsaved::default(),
         };
         for (name, stored) in sinks {
@@ -168,6 +163,11 @@ impl Log {
         self.stored_bytes
     }
 
+    /// Bytes of entries not under delivery.
+    pub(super) fn idle_bytes(&self) -> u64 {
+        self.idle_bytes
+    }
+
     /// Position of the oldest entry.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.entries.keys().next().copied()
@@ -194,10 +194,42 @@ impl Log {
         self.unsaved.gone.extend(unsaved.gone);
         self.unsaved.sinks.extend(unsaved.sinks);
         self.unsaved.forgotten.extend(unsaved.forgotten);
+        self.unsaved.marks.extend(unsaved.marks);
     }
 
-    /// Every sink's state has to be stored anew.
+    /// Where each source begins again.
+    pub(super) fn marks(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.marks
+    }
+
+    /// The marks that are to be stored.
+    pub(super) fn marks_of(&self, unsaved: &Unsaved) -> Vec<Mark> {
+        let mark = |source: &String| Mark { source: source.clone(), position: self.marks.get(source).cloned() };
+        unsaved.marks.iter().map(mark).collect()
+    }
+
+    /// The mark is stored.
+    pub(super) fn marked(&mut self, mark: Mark) {
+        match mark.position {
+            Some(position) => drop(self.marks.insert(mark.source, position)),
+            None => drop(self.marks.remove(&mark.source)),
+        }
+    }
+
+    /// The mark is to be stored.
+    pub(super) fn mark(&mut self, mark: Mark) {
+        self.unsaved.marks.insert(mark.source.clone());
+        self.marked(mark);
+    }
+
+    /// True where the log has, or had, this batch already.
+    pub(super) fn has(&self, id: &BatchId) -> bool {
+        self.repeats.contains(id)
+    }
+
+    /// Every sink's state and every mark have to be stored anew.
     pub(super) fn all_unsaved(&mut self) {
+        self.unsaved.marks.extend(self.marks.keys().cloned());
         self.unsaved.sinks.extend(self.readers.iter().filter(|one| !one.forgotten).map(|one| one.name.clone()));
     }
 
@@ -257,6 +289,7 @@ impl Log {
     /// An entry is stored: from here on readers see it.
     pub(super) fn publish(&mut self, position: u64, head: Head, stored: u64, arrived: Instant, since: Clock) {
         self.end = position + 1;
+        self.repeats.remember(&head.id);
         let mut needed_by = Vec::new();
         for (index, reader) in self.readers.iter_mut().enumerate() {
             if reader.needs(position, head.id.stream) {
@@ -276,164 +309,6 @@ impl Log {
         self.stored_bytes += stored;
         let entry = Entry { head, stored, arrived: Some(arrived), since, needed_by, in_flight: 0 };
         self.entries.insert(position, entry);
-    }
-
-    /// What `sink` gets now.
-    pub(super) fn look(&mut self, sink: &str, now: Instant) -> Look {
-        let Some(index) = self.index(sink) else { return Look::Ended };
-        let reader = &self.readers[index];
-        let first = reader.cursor;
-        if let Some(end) = reader.in_flight {
-            return Look::Due(Span { first, end, positions: self.needed_positions(index, first, end) });
-        }
-        let Some(appetite) = &reader.appetite else { return Look::Ended };
-        let mut taken: Vec<u64> = Vec::new();
-        let mut ids: BTreeMap<Stream, &BatchId> = BTreeMap::new();
-        let (mut rows, mut bytes, mut full, mut due) = (0u64, 0, false, None);
-        for (position, entry) in self.needed(index, first) {
-            let head = &entry.head;
-            let over = rows + head.rows() > appetite.rows as u64 || bytes + head.bytes > appetite.bytes;
-            let breaks = ids.get(&head.id.stream).is_some_and(|before| !continues(before, &head.id));
-            if !taken.is_empty() && (over || breaks) {
-                full = true;
-                break;
-            }
-            rows += head.rows();
-            bytes += head.bytes;
-            due.get_or_insert(entry.arrived.map_or(now, |arrived| arrived + appetite.linger));
-            ids.insert(head.id.stream, &head.id);
-            taken.push(position);
-        }
-        full |= rows >= appetite.rows as u64 || bytes >= appetite.bytes;
-        match taken.last() {
-            None if self.closed => Look::Ended,
-            None => {
-                let ready = reader.ready.clone();
-                self.readers[index].cursor = self.end;
-                Look::Wait(ready, None)
-            }
-            Some(last) if full || self.closed || due.is_some_and(|due| due <= now) => {
-                Look::Due(Span { first, end: last + 1, positions: taken })
-            }
-            Some(_) => Look::Wait(reader.ready.clone(), due),
-        }
-    }
-
-    /// The span is the sink's until it is committed. `false` where it already was.
-    pub(super) fn freeze(&mut self, sink: &str, span: &Span) -> bool {
-        let Some(index) = self.index(sink) else { return false };
-        let reader = &mut self.readers[index];
-        if reader.in_flight.is_some() {
-            return false;
-        }
-        (reader.cursor, reader.in_flight) = (span.first, Some(span.end));
-        self.unsaved.sinks.insert(sink.to_owned());
-        for position in &span.positions {
-            let entry = self.entry(*position);
-            entry.in_flight += 1;
-            let stored = entry.stored;
-            if self.idle.remove(position) {
-                self.idle_bytes -= stored;
-            }
-        }
-        true
-    }
-
-    /// True where the range under delivery of `sink` ends at `end`.
-    pub(super) fn holds(&self, sink: &str, end: u64) -> bool {
-        self.index(sink).is_some_and(|index| self.readers[index].in_flight == Some(end))
-    }
-
-    /// Takes a freeze back that could not be stored.
-    pub(super) fn melt(&mut self, sink: &str) {
-        let Some(index) = self.index(sink) else { return };
-        let cursor = self.readers[index].cursor;
-        let Some(end) = self.readers[index].in_flight.take() else { return };
-        for position in self.needed_positions(index, cursor, end) {
-            let entry = self.entry(position);
-            entry.in_flight -= 1;
-            let (stored, idle) = (entry.stored, entry.in_flight == 0);
-            if idle && self.idle.insert(position) {
-                self.idle_bytes += stored;
-            }
-        }
-    }
-
-    /// Settles a range; one that is not the cursor's changes nothing.
-    pub(super) fn commit(&mut self, sink: &str, range: &Range, receipt: &Receipt) {
-        let Some(index) = self.index(sink) else { return };
-        let reader = &self.readers[index];
-        if reader.cursor != range.first || reader.in_flight != Some(range.end) {
-            return;
-        }
-        let (mut rows, mut bytes) = (0, 0);
-        let settled = self.needed_positions(index, range.first, range.end);
-        let mut ids = BTreeSet::new();
-        for position in settled {
-            let entry = self.entry(position);
-            entry.in_flight -= 1;
-            rows += entry.head.rows();
-            bytes += entry.head.bytes as u64;
-            ids.insert(entry.head.id.clone());
-            self.release(position, index);
-        }
-        let mut rejected = 0;
-        for batch in range.batches.iter().filter(|batch| ids.contains(&batch.id)) {
-            for time in refused(batch, receipt) {
-                self.losses.add(sink, batch.id.stream, LossReason::Rejected, 1, (time, time));
-                rejected += 1;
-            }
-        }
-        let reader = &mut self.readers[index];
-        reader.advance(range.end);
-        reader.pending -= rows;
-        reader.pending_bytes -= bytes;
-        reader.rejected += rejected;
-        reader.delivered += rows - rejected;
-        self.unsaved.sinks.insert(sink.to_owned());
-    }
-
-    /// Drops the oldest entries not under delivery until at most `bytes` are left of them.
-    pub(super) fn drop_to(&mut self, bytes: u64) {
-        while self.idle_bytes > bytes {
-            let Some(oldest) = self.idle.first().copied() else { break };
-            self.lose(oldest, LossReason::JournalFull);
-        }
-    }
-
-    /// Bytes of entries not under delivery.
-    pub(super) fn idle_bytes(&self) -> u64 {
-        self.idle_bytes
-    }
-
-    /// Drops entries older than `age` that are not under delivery.
-    pub(super) fn expire(&mut self, age: Duration, clock: Clock) {
-        while let Some(oldest) = self.idle.first().copied() {
-            if clock.saturating_duration_since(self.entry(oldest).since) < age {
-                break;
-            }
-            self.lose(oldest, LossReason::Expired);
-        }
-    }
-
-    /// No sink gets the entry, and each that needed it counts it.
-    pub(super) fn lose(&mut self, position: u64, reason: LossReason) {
-        let Some(entry) = self.entries.remove(&position) else { return };
-        if self.idle.remove(&position) {
-            self.idle_bytes -= entry.stored;
-        }
-        self.stored_bytes -= entry.stored;
-        self.unsaved.gone.push(position);
-        let (rows, head) = (entry.head.rows(), entry.head);
-        for index in entry.needed_by {
-            let reader = &mut self.readers[index];
-            reader.pending -= rows;
-            reader.pending_bytes -= head.bytes as u64;
-            reader.dropped += rows;
-            self.unsaved.sinks.insert(reader.name.clone());
-            let span = head.span.unwrap_or((head.opened_at, head.opened_at));
-            self.losses.add(&reader.name, head.id.stream, reason, rows, span);
-        }
     }
 
     pub(super) fn close(&mut self) {
