@@ -16,16 +16,17 @@ mod hosts;
 mod journal;
 mod sinks;
 mod view;
+mod wiring;
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::journal::OpenError;
 use actix_rt::{Arbiter, ArbiterHandle};
 use actor_runtime::{
-    Backoff, ChildSpec, DrainReport, Exit, GroupSpec, Inbox, Intensity, InvalidPolicy, Mailbox, Outlet, Placement,
+    Backoff, ChildSpec, DrainReport, Exit, GroupSpec, Intensity, InvalidPolicy, Mailbox, Outlet, Placement,
     RestartPolicy, Root, Shutdown, Strategy, Tree, mailbox,
 };
 use model::{InvalidId, Stream};
@@ -34,11 +35,10 @@ use pipeline::books::{Books, StreamBooks};
 use pipeline::faults::Faults;
 use pipeline::host_connection::HostBoard;
 use pipeline::journal::{Intake, JournalDeps, JournalWriter};
-use pipeline::messages::{Append, Chunk};
+use pipeline::messages::Append;
 use pipeline::metrics::{MetricError, Metrics};
 use pipeline::parser::{EventPolicy, Parser, ParserDeps};
 use pipeline::ports::{EngineApi, Journal};
-use pipeline::router::Router;
 use pipeline::sink::{Sink, SinkDeps};
 
 use crate::config::Config;
@@ -46,6 +46,7 @@ use hosts::HostParts;
 pub use journal::open as open_journal;
 pub use sinks::SinkPlan;
 pub use view::View;
+use wiring::Wiring;
 
 /// Rows on their way from parsers to the batcher, at most: about 6 MiB of samples.
 const BATCHER_ROWS: u32 = 8192;
@@ -248,62 +249,6 @@ struct Shared {
     faults: Faults,
     retry: Backoff,
     wiring: Wiring,
-}
-
-/// The addresses of a group, for the groups started after it; renewed when it is built anew, for then the later
-/// groups are, too.
-///
-/// These may be built in any order, each as soon as its former life has ended. So the addresses of the parsers are
-/// made with the group before them: whoever sends to parsers finds those of their next life, not of their last.
-#[derive(Clone)]
-struct Wiring {
-    parsers: usize,
-    batcher: Slot<Outlet<Chunk>>,
-    router: Slot<Router>,
-    inboxes: Arc<Mutex<Vec<Inbox<Parser>>>>,
-}
-
-impl Wiring {
-    fn new(parsers: usize) -> Self {
-        Self { parsers, batcher: Slot::default(), router: Slot::default(), inboxes: Arc::default() }
-    }
-
-    fn renew_parsers(&self) {
-        let (mailboxes, inboxes): (Vec<Mailbox<Parser>>, Vec<_>) =
-            (0..self.parsers).map(|_| mailbox(PARSER_BYTES)).unzip();
-        self.router.set(Router::new(&mailboxes));
-        *self.inboxes.lock().unwrap_or_else(PoisonError::into_inner) = inboxes;
-    }
-
-    /// The inboxes of the next parsers.
-    fn inboxes(&self) -> Vec<Inbox<Parser>> {
-        let taken = || std::mem::take(&mut *self.inboxes.lock().unwrap_or_else(PoisonError::into_inner));
-        let inboxes = taken();
-        if !inboxes.is_empty() {
-            return inboxes;
-        }
-        self.renew_parsers();
-        taken()
-    }
-}
-
-#[derive(Clone)]
-struct Slot<T>(Arc<Mutex<Option<T>>>);
-
-impl<T> Default for Slot<T> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-
-impl<T: Clone> Slot<T> {
-    fn set(&self, value: T) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-    }
-
-    fn get(&self) -> T {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().expect("groups are built downstream first")
-    }
 }
 
 /// Threads of the pipeline; joined at the end.
