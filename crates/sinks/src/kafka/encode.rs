@@ -4,6 +4,8 @@ use model::{BatchId, ContainerState, Rows, Stream, Timestamp};
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::to_vec;
 
+use super::transactions::CURSOR_SCHEMA;
+
 /// Header `content-type` of every record.
 pub const CONTENT_TYPE: &str = "application/json";
 
@@ -68,6 +70,13 @@ pub(super) fn headers(id: &BatchId) -> OwnedHeaders {
         .insert(Header { key: "schema", value: Some(schema_name(id.stream)) })
         .insert(Header { key: "content-type", value: Some(CONTENT_TYPE) })
         .insert(Header { key: "batch-id", value: Some(&id_text) })
+}
+
+/// The headers of a cursor.
+pub(super) fn cursor_headers() -> OwnedHeaders {
+    OwnedHeaders::new_with_capacity(2)
+        .insert(Header { key: "schema", value: Some(CURSOR_SCHEMA) })
+        .insert(Header { key: "content-type", value: Some(CONTENT_TYPE) })
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 use pipeline::ports::{DeliverError, FailureClass};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::KafkaConfig;
+use super::complaints::Complaints;
+
 /// A failure of the Kafka sink.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KafkaFailure {
@@ -20,6 +23,22 @@ pub(super) enum KafkaFailure {
     Records { failed: usize, sent: usize, code: RDKafkaErrorCode },
     #[error("kafka: nothing acknowledged for {waited_s} s, {in_flight} records under way{reason}")]
     Waiting { class: FailureClass, waited_s: u64, in_flight: usize, reason: String },
+    #[error("kafka transaction of {rows} records: {reason}")]
+    Transaction { class: FailureClass, rows: usize, reason: String },
+    #[error(
+        "kafka transaction of {rows} records was not done after {seconds} s and was given up: fewer are tried at \
+         once; raise `transaction.timeout.ms` where this repeats"
+    )]
+    SlowTransaction { rows: usize, seconds: u64 },
+    #[error(
+        "another process has taken the transactional id {id} over: it delivers as node {node} too; give each process \
+         a `node` of its own, and end the one that is not wanted"
+    )]
+    Fenced { id: String, node: String },
+    #[error("kafka topic {topic}: the cursor cannot be read yet: another producer's transaction is open")]
+    CursorNotReadable { topic: String },
+    #[error("kafka topic {topic}: the cursor of {key} was written by another version of dockstream: {reason}")]
+    CursorUnknown { topic: String, key: String, reason: String },
     #[error("the kafka producer failed for good and is made anew: {0}")]
     Fatal(String),
     #[error("the kafka producer is not running")]
@@ -29,14 +48,38 @@ pub(super) enum KafkaFailure {
 }
 
 impl KafkaFailure {
+    /// Why the brokers do not answer: what the client complained of says more than the time that ran out.
+    pub(super) fn unreachable(config: &KafkaConfig, complaints: &Complaints, error: &KafkaError) -> Self {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        let (code, reason) = complaints.last().unwrap_or((code, code.to_string()));
+        Self::Brokers { brokers: config.brokers.join(","), class: classify(code), reason }
+    }
+
     pub(super) fn class(&self) -> FailureClass {
         match self {
             Self::Setting { .. } | Self::Client(_) | Self::MissingTopics(_) => FailureClass::Config,
-            Self::Brokers { class, .. } | Self::Topic { class, .. } | Self::Waiting { class, .. } => *class,
+            Self::Fenced { .. } | Self::CursorUnknown { .. } => FailureClass::Config,
+            Self::Brokers { class, .. }
+            | Self::Topic { class, .. }
+            | Self::Waiting { class, .. }
+            | Self::Transaction { class, .. } => *class,
+            Self::SlowTransaction { rows, .. } if *rows > 1 => FailureClass::Split,
+            Self::SlowTransaction { .. } | Self::CursorNotReadable { .. } => FailureClass::Retry,
             Self::Records { code, .. } => classify(*code),
             // `prepare` makes it anew.
             Self::Fatal(_) | Self::NoProducer => FailureClass::Schema,
             Self::Encode(_) => FailureClass::Poison,
+        }
+    }
+}
+
+impl KafkaFailure {
+    /// Why a record that was sent alone is refused.
+    pub(super) fn refusal(&self) -> &str {
+        match self {
+            Self::Transaction { class: FailureClass::Split, .. } => "larger than the broker takes",
+            Self::Transaction { reason, .. } => reason,
+            _ => "refused by the broker",
         }
     }
 }
@@ -89,6 +132,19 @@ pub(super) fn classify(code: RDKafkaErrorCode) -> FailureClass {
         C::ThrottlingQuotaExceeded | C::KafkaStorageError => FailureClass::RetrySlow,
         _ => FailureClass::Retry,
     }
+}
+
+/// Of several failures in one range, the one that is acted on.
+pub(super) fn graver(one: Option<RDKafkaErrorCode>, other: RDKafkaErrorCode) -> Option<RDKafkaErrorCode> {
+    let weight = |code: &RDKafkaErrorCode| match classify(*code) {
+        FailureClass::Retry => 0,
+        FailureClass::RetrySlow => 1,
+        FailureClass::Split => 2,
+        FailureClass::Poison => 3,
+        FailureClass::Schema => 4,
+        FailureClass::Config => 5,
+    };
+    one.into_iter().chain([other]).max_by_key(weight)
 }
 
 #[cfg(test)]

@@ -4,17 +4,30 @@
 //! with it, and a delivery that is tried again waits for the records still under way and sends only what has
 //! definitely failed.
 
+mod complaints;
 mod config;
 mod encode;
 mod errors;
 mod outcomes;
 mod sink;
 mod topics;
+mod transactions;
 
-pub use config::KafkaConfig;
+pub use config::{KafkaConfig, Writer};
 pub use encode::{CONTENT_TYPE, schema_name};
 pub use sink::KafkaSink;
-pub use topics::topic_name;
+pub use topics::{cursors_name, topic_name};
+pub use transactions::TransactionalKafkaSink;
+
+use pipeline::ports::Deliver;
+
+/// The sink that `config` asks for.
+pub fn sink(config: KafkaConfig) -> Box<dyn Deliver> {
+    match config.exactly_once.clone() {
+        Some(writer) => Box::new(TransactionalKafkaSink::new(config, writer)),
+        None => Box::new(KafkaSink::new(config)),
+    }
+}
 
 #[cfg(test)]
 mod tests;

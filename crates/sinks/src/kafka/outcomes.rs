@@ -11,6 +11,8 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use tokio::sync::Notify;
 
+use super::complaints::{Complaints, log};
+
 /// A record's identity, which outlives every attempt to send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct RecordId {
@@ -47,6 +49,7 @@ pub(super) struct Outcomes {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
+    complaints: Complaints,
     /// Told when nothing is in flight any more, or the producer failed for good.
     settled: Notify,
 }
@@ -57,9 +60,6 @@ struct State {
     in_flight: usize,
     /// Grows with every record that settles.
     progress: u64,
-    /// The last complaint of the client, and its class.
-    complaint: Option<(RDKafkaErrorCode, String)>,
-    fatal: Option<String>,
 }
 
 impl Outcomes {
@@ -120,57 +120,25 @@ impl Outcomes {
         self.shared.settled.notified().await;
     }
 
-    /// The client's last complaint.
-    pub(super) fn complaint(&self) -> Option<(RDKafkaErrorCode, String)> {
-        self.state().complaint.clone()
-    }
-
-    pub(super) fn forget_complaint(&self) {
-        self.state().complaint = None;
-    }
-
-    /// Why the producer can send no more.
-    pub(super) fn fatal(&self) -> Option<String> {
-        self.state().fatal.clone()
-    }
-
-    /// A new producer is at work; whatever the old one held has been told.
-    pub(super) fn renew(&self) {
-        let mut state = self.state();
-        state.fatal = None;
-        state.complaint = None;
+    /// What the client says of its own troubles.
+    pub(super) fn complaints(&self) -> &Complaints {
+        &self.shared.complaints
     }
 
     pub(super) fn fail_for_good(&self, reason: String) {
-        self.state().fatal = Some(reason);
+        self.shared.complaints.fail_for_good(reason);
         self.shared.settled.notify_one();
     }
 }
 
 impl ClientContext for Outcomes {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        use RDKafkaLogLevel as L;
-        // The producer recovers by itself: nothing it logs is data lost.
-        match level {
-            L::Emerg | L::Alert | L::Critical => tracing::warn!(target: "librdkafka", facility, "{message}"),
-            L::Error | L::Warning => tracing::info!(target: "librdkafka", facility, "{message}"),
-            L::Notice | L::Info => tracing::debug!(target: "librdkafka", facility, "{message}"),
-            L::Debug => tracing::trace!(target: "librdkafka", facility, "{message}"),
-        }
+        log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        tracing::debug!(target: "librdkafka", %code, "{reason}");
-        if code == RDKafkaErrorCode::Fatal {
-            self.fail_for_good(reason.to_owned());
-            return;
-        }
-        let mut state = self.state();
-        // That all brokers are down follows from why each one is.
-        if code != RDKafkaErrorCode::AllBrokersDown || state.complaint.is_none() {
-            state.complaint = Some((code, reason.to_owned()));
-        }
+        self.shared.complaints.hear(&error, reason);
+        self.shared.settled.notify_one();
     }
 }
 
@@ -222,13 +190,5 @@ mod tests {
         outcomes.settle(id(2), Fate::Acknowledged);
         outcomes.forget_settled();
         assert_eq!((outcomes.fate(id(1)), outcomes.fate(id(2))), (Some(Fate::InFlight), None));
-    }
-
-    #[test]
-    fn the_reason_of_one_broker_is_told_before_that_all_are_down() {
-        let outcomes = Outcomes::default();
-        outcomes.error(KafkaError::Global(RDKafkaErrorCode::Authentication), "wrong password");
-        outcomes.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
-        assert_eq!(outcomes.complaint(), Some((RDKafkaErrorCode::Authentication, "wrong password".into())));
     }
 }

@@ -6,19 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{Batch, Stream};
 use pipeline::ports::{Appetite, Deliver, DeliverError, FailureClass, Range, Receipt, Rejection};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseRecord, ThreadedProducer};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::KafkaConfig;
 use super::encode::{encode, headers};
-use super::errors::{KafkaFailure, classify};
+use super::errors::{KafkaFailure, classify, graver};
 use super::outcomes::{Fate, Outcomes, RecordId};
-use super::topics::{create, topic_name};
+use super::topics::{ensure, topic_name};
 
-/// How long brokers may take to say which topics they have.
-const METADATA_WITHIN: Duration = Duration::from_secs(5);
 /// How often a wait looks whether there is progress.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long to stand back while the producer's queue is full.
@@ -50,14 +48,14 @@ impl KafkaSink {
 
     /// A producer that can send. One that failed for good is made anew.
     async fn connect(&mut self) -> Result<Arc<ThreadedProducer<Outcomes>>, KafkaFailure> {
-        if let Some(reason) = self.outcomes.fatal() {
+        if let Some(reason) = self.outcomes.complaints().fatal() {
             tracing::warn!(reason, "the kafka producer failed for good and is made anew");
             self.disconnect().await;
         }
         if let Some(producer) = &self.producer {
             return Ok(producer.clone());
         }
-        self.outcomes.renew();
+        self.outcomes.complaints().renew();
         let (client, outcomes) = (self.config.client(), self.outcomes.clone());
         let made = spawn_blocking(move || client.create_with_context(outcomes)).await;
         let producer: Arc<ThreadedProducer<Outcomes>> = Arc::new(made.map_err(|_| KafkaFailure::NoProducer)??);
@@ -71,28 +69,6 @@ impl KafkaSink {
             // Joins its thread. A panic there leaves nothing to do here.
             let _ = spawn_blocking(move || drop(producer)).await;
         }
-    }
-
-    async fn missing_topics(&self, producer: &Arc<ThreadedProducer<Outcomes>>) -> Result<Vec<Stream>, KafkaFailure> {
-        self.outcomes.forget_complaint();
-        let producer = producer.clone();
-        let asked = spawn_blocking(move || producer.client().fetch_metadata(None, METADATA_WITHIN)).await;
-        let metadata = match asked.map_err(|_| KafkaFailure::NoProducer)? {
-            Ok(metadata) => metadata,
-            Err(error) => return Err(self.unreachable(&error)),
-        };
-        let there = |stream: &Stream| {
-            let name = topic_name(&self.config.topic_prefix, *stream);
-            metadata.topics().iter().any(|topic| topic.name() == name)
-        };
-        Ok(Stream::ALL.into_iter().filter(|stream| !there(stream)).collect())
-    }
-
-    /// Why the brokers do not answer: what the client complained of says more than the time that ran out.
-    fn unreachable(&self, error: &KafkaError) -> KafkaFailure {
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        let (code, reason) = self.outcomes.complaint().unwrap_or((code, code.to_string()));
-        KafkaFailure::Brokers { brokers: self.config.brokers.join(","), class: classify(code), reason }
     }
 
     async fn send_all(&self, producer: &ThreadedProducer<Outcomes>, rows: &[Row<'_>]) -> Result<(), KafkaFailure> {
@@ -161,7 +137,7 @@ impl KafkaSink {
     async fn settled(&self) -> Result<(), KafkaFailure> {
         let mut waiting = Waiting::new(self);
         loop {
-            if let Some(reason) = self.outcomes.fatal() {
+            if let Some(reason) = self.outcomes.complaints().fatal() {
                 return Err(KafkaFailure::Fatal(reason));
             }
             if waiting.look()? == 0 {
@@ -202,7 +178,7 @@ impl KafkaSink {
                 }
                 Some(Fate::Failed(code)) => {
                     failed += 1;
-                    worst = worst.into_iter().chain([code]).max_by_key(|code| weight(classify(*code)));
+                    worst = graver(worst, code);
                 }
                 Some(Fate::InFlight) | None => {
                     failed += 1;
@@ -214,18 +190,6 @@ impl KafkaSink {
             Some(code) => Err(KafkaFailure::Records { failed, sent: rows.len(), code }),
             None => Ok(Receipt { rejected }),
         }
-    }
-}
-
-/// Of several failures in one range, the one that is acted on.
-fn weight(class: FailureClass) -> u8 {
-    match class {
-        FailureClass::Retry => 0,
-        FailureClass::RetrySlow => 1,
-        FailureClass::Split => 2,
-        FailureClass::Poison => 3,
-        FailureClass::Schema => 4,
-        FailureClass::Config => 5,
     }
 }
 
@@ -250,7 +214,7 @@ impl<'a> Waiting<'a> {
         if in_flight == 0 || self.since.elapsed() < self.sink.config.patience {
             return Ok(in_flight);
         }
-        let complaint = self.sink.outcomes.complaint();
+        let complaint = self.sink.outcomes.complaints().last();
         Err(KafkaFailure::Waiting {
             class: complaint.as_ref().map_or(FailureClass::Retry, |(code, _)| classify(*code)),
             waited_s: self.since.elapsed().as_secs(),
@@ -282,16 +246,7 @@ impl Deliver for KafkaSink {
 
     async fn prepare(&mut self) -> Result<(), DeliverError> {
         let producer = self.connect().await?;
-        let missing = self.missing_topics(&producer).await?;
-        if missing.is_empty() {
-            return Ok(());
-        }
-        if !self.config.create_topics {
-            let names: Vec<String> =
-                missing.iter().map(|stream| topic_name(&self.config.topic_prefix, *stream)).collect();
-            return Err(KafkaFailure::MissingTopics(names.join(", ")).into());
-        }
-        Ok(create(&self.config, &missing).await?)
+        Ok(ensure(&self.config, &producer, self.outcomes.complaints()).await?)
     }
 
     async fn deliver(&mut self, range: &Range) -> Result<Receipt, DeliverError> {

@@ -19,16 +19,16 @@ use crate::fixtures::{batch, container, container_id, event, noon, one_of_each, 
 
 /// A record as a consumer sees it.
 #[derive(Debug)]
-struct Seen {
-    key: String,
-    value: Option<serde_json::Value>,
-    headers: BTreeMap<String, String>,
+pub(super) struct Seen {
+    pub key: String,
+    pub value: Option<serde_json::Value>,
+    pub headers: BTreeMap<String, String>,
     timestamp_ms: Option<i64>,
     partition: i32,
 }
 
 /// Everything in a topic, in the order of each partition.
-fn consume(bootstrap: &str, topic: &str) -> Vec<Seen> {
+pub(super) fn consume(bootstrap: &str, topic: &str) -> Vec<Seen> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", unique("reader"))
@@ -76,7 +76,7 @@ fn consume(bootstrap: &str, topic: &str) -> Vec<Seen> {
     seen
 }
 
-fn config(bootstrap: &str) -> KafkaConfig {
+pub(super) fn config(bootstrap: &str) -> KafkaConfig {
     KafkaConfig {
         topic_prefix: format!("{}.", unique("docker")),
         partitions: 3,
@@ -90,12 +90,12 @@ async fn ready(config: &KafkaConfig) -> KafkaSink {
     sink
 }
 
-fn topic(config: &KafkaConfig, stream: Stream) -> String {
+pub(super) fn topic(config: &KafkaConfig, stream: Stream) -> String {
     topic_name(&config.topic_prefix, stream)
 }
 
 /// `count` samples of `containers` containers, in one range.
-fn samples(first: u64, count: u64, containers: u64) -> Range {
+pub(super) fn samples(first: u64, count: u64, containers: u64) -> Range {
     let rows: Vec<StatsRecord> = (first..first + count)
         .map(|number| stats(number % containers, noon() + Duration::from_millis(number)))
         .collect();
@@ -103,7 +103,7 @@ fn samples(first: u64, count: u64, containers: u64) -> Range {
 }
 
 /// Fails where a record is missing, doubled, or out of order within its container.
-fn assert_exactly(seen: &[Seen], count: usize) {
+pub(super) fn assert_exactly(seen: &[Seen], count: usize) {
     let mut last: BTreeMap<&str, &str> = BTreeMap::new();
     for record in seen {
         let at = record.value.as_ref().unwrap()["timestamp"].as_str().unwrap();
@@ -255,7 +255,7 @@ async fn a_broker_that_hangs_is_told_in_time_and_what_it_holds_is_not_sent_again
 }
 
 /// Text that does not compress.
-fn noise(bytes: usize) -> String {
+pub(super) fn noise(bytes: usize) -> String {
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     let mut next = || {
         state ^= state << 13;

@@ -1,20 +1,39 @@
 //! Topics: their names, and how those that are missing are made.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::Stream;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+use tokio::task::spawn_blocking;
 
 use super::KafkaConfig;
+use super::complaints::Complaints;
 use super::errors::{KafkaFailure, classify};
 
 const CREATE_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long brokers may take to say which topics they have.
+const METADATA_WITHIN: Duration = Duration::from_secs(5);
+
 /// The topic of `stream`.
 pub fn topic_name(prefix: &str, stream: Stream) -> String {
     format!("{prefix}{stream}")
+}
+
+/// The topic of the cursors of those that deliver in transactions.
+pub fn cursors_name(prefix: &str) -> String {
+    format!("{prefix}cursors")
+}
+
+/// A topic that has to be there.
+struct Wanted {
+    name: String,
+    partitions: u16,
+    settings: &'static [(&'static str, &'static str)],
 }
 
 /// How a stream's topic keeps its records.
@@ -30,26 +49,68 @@ fn retention(stream: Stream) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Makes the topics of `streams`. One that is there already is as good.
-pub(super) async fn create(config: &KafkaConfig, streams: &[Stream]) -> Result<(), KafkaFailure> {
-    let names: Vec<String> = streams.iter().map(|stream| topic_name(&config.topic_prefix, *stream)).collect();
-    let topics: Vec<NewTopic<'_>> = streams
+/// Read from its beginning at every start: small segments let compaction keep it short.
+const CURSORS: &[(&str, &str)] =
+    &[("cleanup.policy", "compact"), ("segment.bytes", "16777216"), ("min.cleanable.dirty.ratio", "0.1")];
+
+fn wanted(config: &KafkaConfig) -> Vec<Wanted> {
+    let stream = |stream: Stream| Wanted {
+        name: topic_name(&config.topic_prefix, stream),
+        partitions: config.partitions,
+        settings: retention(stream),
+    };
+    let cursors = config.exactly_once.iter().map(|_| Wanted {
+        name: cursors_name(&config.topic_prefix),
+        partitions: 1,
+        settings: CURSORS,
+    });
+    Stream::ALL.into_iter().map(stream).chain(cursors).collect()
+}
+
+/// Sees that every topic is there, and makes those that are missing where that is allowed.
+pub(super) async fn ensure<C>(
+    config: &KafkaConfig,
+    producer: &Arc<ThreadedProducer<C>>,
+    complaints: &Complaints,
+) -> Result<(), KafkaFailure>
+where
+    C: ProducerContext + 'static,
+{
+    complaints.forget_last();
+    let producer = producer.clone();
+    let asked = spawn_blocking(move || producer.client().fetch_metadata(None, METADATA_WITHIN)).await;
+    let metadata = asked.map_err(|_| KafkaFailure::NoProducer)?;
+    let metadata = metadata.map_err(|error| KafkaFailure::unreachable(config, complaints, &error))?;
+    let mut missing = wanted(config);
+    missing.retain(|wanted| metadata.topics().iter().all(|topic| topic.name() != wanted.name));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !config.create_topics {
+        let names: Vec<String> = missing.into_iter().map(|topic| topic.name).collect();
+        return Err(KafkaFailure::MissingTopics(names.join(", ")));
+    }
+    create(config, &missing).await
+}
+
+/// Makes topics. One that is there already is as good.
+async fn create(config: &KafkaConfig, missing: &[Wanted]) -> Result<(), KafkaFailure> {
+    let replication = i32::from(config.replication);
+    let topics: Vec<NewTopic<'_>> = missing
         .iter()
-        .zip(&names)
-        .map(|(stream, name)| {
-            let replication = TopicReplication::Fixed(i32::from(config.replication));
-            let topic = NewTopic::new(name, i32::from(config.partitions), replication);
-            retention(*stream).iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+        .map(|wanted| {
+            let topic = NewTopic::new(&wanted.name, i32::from(wanted.partitions), TopicReplication::Fixed(replication));
+            wanted.settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
         })
         .collect();
 
     let client = config.client();
     let admin: AdminClient<DefaultClientContext> =
-        tokio::task::spawn_blocking(move || client.create()).await.expect("making a client does not panic")?;
+        spawn_blocking(move || client.create()).await.expect("making a client does not panic")?;
     let options = AdminOptions::new().request_timeout(Some(CREATE_WITHIN)).operation_timeout(Some(CREATE_WITHIN));
     let results = admin.create_topics(&topics, &options).await;
     // Ends its thread.
-    let _ = tokio::task::spawn_blocking(move || drop(admin)).await;
+    let _ = spawn_blocking(move || drop(admin)).await;
     for result in results? {
         match result {
             Ok(name) => tracing::info!(topic = name, "topic created"),
