@@ -1,7 +1,8 @@
 //! The folder in which dockstream keeps everything: one process at a time.
 
-use std::fs::{File, TryLockError, create_dir_all};
-use std::io;
+use std::fs::{File, TryLockError, create_dir_all, read_to_string, rename};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The folder cannot be used, in one line that says what to do.
@@ -26,6 +27,7 @@ pub enum DataFolderError {
 /// The folder, locked for as long as this lives.
 #[derive(Debug)]
 pub struct DataFolder {
+    folder: PathBuf,
     _lock: File,
 }
 
@@ -36,10 +38,31 @@ impl DataFolder {
         create_dir_all(folder).map_err(unusable)?;
         let lock = File::options().create(true).append(true).open(folder.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: lock }),
+            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse { folder: folder.to_owned() }),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
+    }
+
+    /// A random name, the same for as long as epochs rise here. Where they begin anew, batches are named as others
+    /// were before, and this is what tells them apart.
+    pub fn identity(&self) -> Result<String, DataFolderError> {
+        self.known_identity().map_err(|error| DataFolderError::Unusable { folder: self.folder.clone(), error })
+    }
+
+    fn known_identity(&self) -> io::Result<String> {
+        let path = self.folder.join("identity");
+        if self.folder.join("epoch").try_exists()? && path.try_exists()? {
+            return Ok(read_to_string(path)?.trim().to_owned());
+        }
+        let identity = format!("{:016x}", RandomState::new().hash_one(&self.folder));
+        let fresh = self.folder.join("identity.new");
+        let mut file = File::create(&fresh)?;
+        writeln!(file, "{identity}")?;
+        file.sync_all()?;
+        rename(&fresh, &path)?;
+        File::open(&self.folder)?.sync_all()?;
+        Ok(identity)
     }
 }
 
@@ -55,6 +78,21 @@ mod tests {
         assert!(DataFolder::open(&folder).unwrap_err().to_string().contains("in use by another dockstream"));
         drop(held);
         DataFolder::open(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_has_a_name_of_its_own_until_its_epochs_begin_anew() {
+        let place = tempfile::tempdir().unwrap();
+        let named = || DataFolder::open(place.path()).unwrap().identity().unwrap();
+        let first = named();
+        std::fs::write(place.path().join("epoch"), "1").unwrap();
+        let kept = named();
+        assert_eq!(named(), kept);
+        std::fs::remove_file(place.path().join("epoch")).unwrap();
+        assert_ne!(named(), kept);
+        assert_eq!((first.len(), kept.len()), (16, 16));
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(DataFolder::open(other.path()).unwrap().identity().unwrap(), kept);
     }
 
     #[test]

@@ -11,6 +11,6 @@ pub fn check(loaded: &Loaded) -> Exit {
         Ok(engines) => engines,
         Err(error) => return refuse(&error),
     };
-    let sinks = sinks(&loaded.config).into_iter().map(|plan| (plan.name, (plan.connect)())).collect();
+    let sinks = sinks(&loaded.config, None).into_iter().map(|plan| (plan.name, (plan.connect)())).collect();
     actix_rt::System::new().block_on(crate::check::check(loaded, engines, sinks, |finding| println!("{finding}")))
 }

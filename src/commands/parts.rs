@@ -5,12 +5,15 @@ use std::sync::Arc;
 use engine::{HostOptions, HostUrl, InvalidHostUrl};
 use pipeline::ports::{EngineApi, EngineError};
 use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
-use sinks::kafka::{KafkaConfig, KafkaSink};
+use sinks::kafka::{KafkaConfig, Writer};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
 
 use crate::config::Config;
 use crate::data_folder::DataFolderError;
 use crate::topology::{SinkPlan, TopologyError};
+
+/// The Kafka sink's name.
+const KAFKA: &str = "kafka";
 
 /// Why dockstream cannot start, in one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -66,16 +69,17 @@ pub fn engines(config: &Config) -> Result<Vec<Arc<dyn EngineApi>>, StartError> {
     config.hosts.iter().map(engine).collect()
 }
 
-/// The enabled sinks.
-pub fn sinks(config: &Config) -> Vec<SinkPlan> {
+/// The enabled sinks. `folder` names the data folder whose batches they deliver; without it nothing is delivered in
+/// transactions, so that nobody's place is taken and no cursor moves.
+pub fn sinks(config: &Config, folder: Option<&str>) -> Vec<SinkPlan> {
     let mut plans = Vec::new();
     if config.sinks.sqlite.enabled {
         let settings = sqlite(config);
         plans.push(SinkPlan::new("sqlite", move || Box::new(SqliteSink::new(settings.clone()))));
     }
     if config.sinks.kafka.enabled {
-        let settings = kafka(config);
-        plans.push(SinkPlan::new("kafka", move || Box::new(KafkaSink::new(settings.clone()))));
+        let settings = kafka(config, folder);
+        plans.push(SinkPlan::new(KAFKA, move || ::sinks::kafka::sink(settings.clone())));
     }
     if let Some(url) = config.sinks.clickhouse.url.as_ref().filter(|_| config.sinks.clickhouse.enabled) {
         let settings = clickhouse(config, url);
@@ -93,9 +97,15 @@ fn sqlite(config: &Config) -> SqliteConfig {
     }
 }
 
-fn kafka(config: &Config) -> KafkaConfig {
+fn kafka(config: &Config, folder: Option<&str>) -> KafkaConfig {
     let settings = &config.sinks.kafka;
+    let folder = folder.filter(|_| settings.exactly_once);
     KafkaConfig {
+        exactly_once: folder.map(|folder| Writer {
+            node: config.node.clone(),
+            sink: KAFKA.to_owned(),
+            folder: folder.to_owned(),
+        }),
         topic_prefix: settings.topic_prefix.clone(),
         create_topics: settings.create_topics,
         partitions: settings.partitions.get(),

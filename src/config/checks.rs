@@ -220,7 +220,8 @@ fn property_of_ours(name: &str) -> Option<&'static str> {
         "bootstrap.servers" | "metadata.broker.list" => Some("use `sinks.kafka.brokers`"),
         "compression.type" | "compression.codec" => Some("use `sinks.kafka.compression`"),
         "linger.ms" | "queue.buffering.max.ms" => Some("use `sinks.kafka.linger`"),
-        "enable.idempotence" | "acks" | "request.required.acks" | "transactional.id" => {
+        "transactional.id" => Some("use `sinks.kafka.exactly_once`"),
+        "enable.idempotence" | "acks" | "request.required.acks" => {
             Some("that no record is lost or doubled rests on it")
         }
         _ => None,

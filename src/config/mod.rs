@@ -210,6 +210,10 @@ section! {
         compression: Compression = value("lz4"),
         /// How long a message waits for others to be sent with it.
         linger: Duration = value("20ms"),
+        /// Whether records are written in transactions that carry the cursor: a consumer with
+        /// `isolation.level=read_committed` then sees each once, also when dockstream is killed. Without, the last ones
+        /// before such an end can come again.
+        exactly_once: bool = value(false),
         /// Any other setting of librdkafka, by its own name: `"security.protocol" = "SASL_SSL"`.
         properties: Properties = value({}),
     }
