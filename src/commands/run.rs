@@ -72,7 +72,8 @@ fn start(config: &Config) -> Result<Started, StartError> {
     };
     let listen = serving.as_ref().map(|serving| serving.bound.address());
     let identity = folder.identity()?;
-    let parts = Parts { engines: engines(config)?, sinks: sinks(config, Some(&identity)), serving, faults: Faults::NONE };
+    let parts =
+        Parts { engines: engines(config)?, sinks: sinks(config, Some(&identity)), serving, faults: Faults::NONE };
     let topology = Topology::start(config, parts)?;
     print_places(config, listen);
     Ok(Started { topology, signals, _folder: folder })

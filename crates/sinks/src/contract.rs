@@ -1,4 +1,4 @@
-//! The written contract is what the code does: `docs/topics.md`, `docs/tables.md`, `schemas/topics/`.
+//! The written contract is what the code does: `docs/topics.md`, `docs/tables.md`, `docs/errors.md`, `schemas/topics/`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +12,11 @@ use test_support::{ClickHouse, unique};
 use crate::clickhouse::{ClickHouseConfig, columns, table_name};
 use crate::fixtures::one_of_each;
 use crate::kafka::schema_name;
+use crate::{clickhouse, error_tables};
 
 const TOPICS: &str = include_str!("../../../docs/topics.md");
 const TABLES: &str = include_str!("../../../docs/tables.md");
+const ERRORS: &str = include_str!("../../../docs/errors.md");
 
 fn json_schema(stream: Stream) -> Value {
     let text = match stream {
@@ -222,4 +224,27 @@ async fn the_questions_on_the_tables_page_have_answers() {
         server.query(qualified.trim().trim_end_matches(';'));
     }
     assert!(!ours.is_empty() && theirs.len() >= 3);
+}
+
+#[test]
+fn the_errors_page_has_every_verdict_as_the_code_has_it() {
+    for (heading, expected) in error_tables() {
+        let told: Vec<&str> = section(ERRORS, heading).lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+        assert_eq!(told, expected, "docs/errors.md, {heading}, should read\n{}\n", expected.join("\n"));
+    }
+}
+
+#[test]
+fn the_errors_page_explains_every_class() {
+    use pipeline::ports::FailureClass as F;
+    let told: Vec<String> = cells(section(ERRORS, "Classes")).into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(told, [F::Retry, F::RetrySlow, F::Split, F::Schema, F::Poison, F::Config].map(F::name));
+}
+
+#[test]
+fn the_names_of_clickhouses_errors_are_the_servers_own() {
+    let server = ClickHouse::shared();
+    for (number, name) in clickhouse::VERDICTS.iter().flat_map(|verdict| verdict.codes) {
+        assert_eq!(server.query(&format!("SELECT errorCodeToName({number})")), *name, "{number}");
+    }
 }

@@ -8,6 +8,10 @@ pub mod clickhouse;
 pub mod kafka;
 pub mod sqlite;
 
+mod verdicts;
+
+pub use verdicts::error_tables;
+
 #[cfg(test)]
 mod contract;
 #[cfg(test)]

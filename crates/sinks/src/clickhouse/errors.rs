@@ -5,6 +5,9 @@ use std::error::Error as _;
 use clickhouse::error::Error;
 use pipeline::ports::{DeliverError, FailureClass};
 
+use super::verdicts::{PROXY, VERDICTS};
+use crate::verdicts::{Course, verdict};
+
 /// A failure of the ClickHouse sink.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClickHouseFailure {
@@ -75,34 +78,34 @@ pub(super) fn classify(error: &Error, attempt: Attempt) -> FailureClass {
 }
 
 fn by_code(code: u32, attempt: Attempt) -> FailureClass {
-    use FailureClass as F;
-    match code {
-        // Too many queries, memory, parts, keeper or disk in trouble.
-        241 if attempt.number > 3 && attempt.rows > SMALL => F::Split,
-        164 | 201 | 241 | 242 | 243 | 252 | 286 | 290 | 700 | 745 => F::RetrySlow,
-        // No such column, table, database; a column too few or too many.
-        16 | 20 | 47 | 60 | 81 | 122 => F::Schema,
-        // Cannot parse. A body cut short looks the same, so the first time it is sent again.
-        27 | 33 if attempt.number <= 1 => F::Retry,
-        6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 190 | 321 | 349 | 691 => F::Poison,
-        // Syntax, settings, rights, passwords.
-        36 | 62 | 115 | 192 | 193 | 194 | 291 | 497 | 516 => F::Config,
-        _ => F::Retry,
+    let verdict = VERDICTS.iter().find(|verdict| verdict.codes.iter().any(|(number, _)| *number == code));
+    match verdict.map(|verdict| (verdict.course, verdict.course.at(attempt.number))) {
+        // What is not known may pass.
+        None => FailureClass::Retry,
+        Some((Course::First(_, before, _), FailureClass::Split)) if attempt.rows <= SMALL => before,
+        Some((_, class)) => class,
     }
 }
 
 /// An answer without a code is a proxy's.
 fn by_status(text: &str) -> FailureClass {
+    let known = status_of(text).and_then(|status| verdict(PROXY, &status));
+    known.map_or(FailureClass::Retry, |verdict| verdict.course.at(1))
+}
+
+/// The status in a page of a proxy, which begins with it or has it in its title: `<title>413 Request Entity …`.
+fn status_of(text: &str) -> Option<u16> {
     let lower = text.to_ascii_lowercase();
-    if text.starts_with("413") || lower.contains("too large") {
-        FailureClass::Split
-    } else if text.starts_with("429") || text.starts_with("503") || lower.contains("too many requests") {
-        FailureClass::RetrySlow
-    } else if text.starts_with("401") || text.starts_with("403") {
-        FailureClass::Config
-    } else {
-        FailureClass::Retry
-    }
+    let places = [Some(lower.as_str()), after(&lower, "<title>"), after(&lower, "<h1>")];
+    places.into_iter().flatten().find_map(|words| {
+        let digits = words.trim_start().get(..3)?;
+        let ends = words.trim_start()[3..].chars().next().is_none_or(|next| !next.is_ascii_alphanumeric());
+        digits.parse().ok().filter(|status| ends && (400..600).contains(status))
+    })
+}
+
+fn after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
+    text.split_once(mark).map(|(_, rest)| rest)
 }
 
 /// The error in one line, with its causes.
@@ -149,29 +152,18 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_classed_by_what_can_be_done_about_them() {
+    fn nothing_that_may_pass_is_refused_and_nothing_unknown_either() {
         let class = |code: u32, number| {
             let attempt = Attempt { number, rows: 50_000 };
             classify(&bad(&format!("Code: {code}. DB::Exception: x")), attempt)
         };
-        for code in [3, 107, 159, 202, 203, 209, 210, 236, 279, 285, 319, 394, 410, 425, 439, 473, 735, 999, 1002] {
-            assert_eq!(class(code, 1), FailureClass::Retry, "{code}");
+        for code in [3, 40, 107, 203, 209, 210, 225, 236, 271, 279, 285, 319, 394, 410, 425, 473, 735, 999, 1002] {
+            assert_eq!((class(code, 1), class(code, 99)), (FailureClass::Retry, FailureClass::Retry), "{code}");
         }
-        for code in [164, 201, 241, 242, 243, 252, 286, 290, 700, 745] {
-            assert_eq!(class(code, 1), FailureClass::RetrySlow, "{code}");
-        }
-        for code in [16, 20, 47, 60, 81, 122] {
-            assert_eq!(class(code, 1), FailureClass::Schema, "{code}");
-        }
-        for code in [6, 26, 38, 41, 53, 69, 70, 72, 117, 131, 190, 321, 349, 691] {
-            assert_eq!(class(code, 1), FailureClass::Poison, "{code}");
-        }
-        for code in [36, 62, 115, 192, 193, 194, 291, 497, 516] {
-            assert_eq!(class(code, 1), FailureClass::Config, "{code}");
-        }
+        assert_eq!(class(54_321, 99), FailureClass::Retry);
         assert_eq!((class(33, 1), class(33, 2)), (FailureClass::Retry, FailureClass::Poison));
+        assert_eq!((class(117, 1), class(117, 2)), (FailureClass::Schema, FailureClass::Poison));
         assert_eq!((class(241, 3), class(241, 4)), (FailureClass::RetrySlow, FailureClass::Split));
-        assert_eq!(class(54_321, 9), FailureClass::Retry, "what is not known may pass");
     }
 
     #[test]
@@ -181,11 +173,16 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_proxies_are_classed_by_their_status() {
+    fn answers_of_proxies_are_classed_by_the_status_they_tell() {
         assert_eq!(by_status("413 Payload Too Large"), FailureClass::Split);
+        let nginx = "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>";
+        assert_eq!(by_status(nginx), FailureClass::Split);
         assert_eq!(by_status("429 Too Many Requests"), FailureClass::RetrySlow);
+        assert_eq!(by_status("<html><body><h1>503 Service Unavailable</h1>"), FailureClass::RetrySlow);
         assert_eq!(by_status("403 Forbidden"), FailureClass::Config);
-        assert_eq!(by_status("<html>bad gateway</html>"), FailureClass::Retry);
+        for unknown in ["<html>bad gateway</html>", "<title>502 Bad Gateway</title>", "", "4", "4131 things", "ü413"] {
+            assert_eq!(by_status(unknown), FailureClass::Retry, "{unknown}");
+        }
     }
 
     #[test]

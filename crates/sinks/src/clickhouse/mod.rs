@@ -10,10 +10,13 @@ mod errors;
 mod freeze;
 mod schema;
 mod sink;
+mod verdicts;
 
 pub use columns::{columns, table_name};
 pub use config::ClickHouseConfig;
 pub use sink::ClickHouseSink;
+
+pub(crate) use verdicts::{PROXY, VERDICTS};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::KafkaConfig;
 use super::complaints::Complaints;
+use super::verdicts::VERDICTS;
+use crate::verdicts::verdict;
 
 /// A failure of the Kafka sink.
 #[derive(Debug, thiserror::Error)]
@@ -104,34 +106,9 @@ impl From<KafkaFailure> for DeliverError {
     }
 }
 
-/// What a code of librdkafka or of a broker means.
+/// What a code of librdkafka or of a broker means. What is not known may pass.
 pub(super) fn classify(code: RDKafkaErrorCode) -> FailureClass {
-    use RDKafkaErrorCode as C;
-    match code {
-        C::MessageSizeTooLarge | C::InvalidMessageSize => FailureClass::Split,
-        C::InvalidMessage | C::InvalidRecord | C::InvalidTimestamp | C::BadMessage => FailureClass::Poison,
-        C::TopicAuthorizationFailed
-        | C::ClusterAuthorizationFailed
-        | C::TransactionalIdAuthorizationFailed
-        | C::SaslAuthenticationFailed
-        | C::UnsupportedSASLMechanism
-        | C::IllegalSASLState
-        | C::Authentication
-        | C::SSL
-        | C::InvalidArgument
-        | C::InvalidConfig
-        | C::InvalidPartitions
-        | C::InvalidReplicationFactor
-        | C::InvalidTopic
-        | C::PolicyViolation
-        | C::UnsupportedVersion
-        | C::UnsupportedCompressionType
-        | C::SecurityDisabled => FailureClass::Config,
-        C::UnknownTopicOrPartition | C::UnknownTopic | C::UnknownPartition | C::UnknownTopicId => FailureClass::Schema,
-        C::Fatal => FailureClass::Schema,
-        C::ThrottlingQuotaExceeded | C::KafkaStorageError => FailureClass::RetrySlow,
-        _ => FailureClass::Retry,
-    }
+    verdict(VERDICTS, &code).map_or(FailureClass::Retry, |verdict| verdict.course.at(1))
 }
 
 /// Of several failures in one range, the one that is acted on.
@@ -152,22 +129,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_classed_by_what_can_be_done_about_them() {
+    fn nothing_that_may_pass_is_refused_and_nothing_unknown_either() {
         use RDKafkaErrorCode as C;
-        for code in [C::QueueFull, C::MessageTimedOut, C::BrokerTransportFailure, C::AllBrokersDown, C::PurgeQueue] {
+        let passing = [C::QueueFull, C::MessageTimedOut, C::BrokerTransportFailure, C::AllBrokersDown, C::PurgeQueue];
+        // A body damaged on its way, and an answer that was: to be sent again.
+        let damaged = [C::InvalidMessage, C::BadMessage, C::NetworkException];
+        let brokers = [C::NotEnoughReplicas, C::NotLeaderForPartition, C::RequestTimedOut, C::OutOfOrderSequenceNumber];
+        for code in passing.into_iter().chain(damaged).chain(brokers).chain([C::Unknown, C::RebootstrapRequired]) {
             assert_eq!(classify(code), FailureClass::Retry, "{code}");
         }
-        for code in [C::NotEnoughReplicas, C::NotLeaderForPartition, C::RequestTimedOut, C::OutOfOrderSequenceNumber] {
-            assert_eq!(classify(code), FailureClass::Retry, "{code}");
-        }
-        for code in [C::InvalidMessage, C::InvalidRecord, C::InvalidTimestamp] {
-            assert_eq!(classify(code), FailureClass::Poison, "{code}");
-        }
-        for code in [C::TopicAuthorizationFailed, C::ClusterAuthorizationFailed, C::Authentication, C::SSL] {
-            assert_eq!(classify(code), FailureClass::Config, "{code}");
-        }
-        assert_eq!(classify(C::MessageSizeTooLarge), FailureClass::Split);
-        assert_eq!(classify(C::UnknownTopicOrPartition), FailureClass::Schema);
+    }
+
+    #[test]
+    fn of_several_failures_the_one_a_person_has_to_see_to_is_acted_on() {
+        use RDKafkaErrorCode as C;
+        assert_eq!(graver(None, C::MessageTimedOut), Some(C::MessageTimedOut));
+        assert_eq!(graver(Some(C::TopicAuthorizationFailed), C::MessageTimedOut), Some(C::TopicAuthorizationFailed));
+        assert_eq!(graver(Some(C::MessageSizeTooLarge), C::UnknownTopic), Some(C::UnknownTopic));
     }
 
     #[test]

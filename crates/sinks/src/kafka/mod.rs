@@ -12,12 +12,15 @@ mod outcomes;
 mod sink;
 mod topics;
 mod transactions;
+mod verdicts;
 
 pub use config::{KafkaConfig, Writer};
 pub use encode::{CONTENT_TYPE, schema_name};
 pub use sink::KafkaSink;
 pub use topics::{cursors_name, topic_name};
 pub use transactions::TransactionalKafkaSink;
+
+pub(crate) use verdicts::VERDICTS;
 
 use pipeline::ports::Deliver;
 

@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use pipeline::ports::{DeliverError, FailureClass};
-use rusqlite::ErrorCode;
+
+use super::verdicts::VERDICTS;
+use crate::verdicts::verdict;
 
 /// A failure of the SQLite sink.
 #[derive(Debug, thiserror::Error)]
@@ -76,18 +78,14 @@ impl From<SqliteError> for DeliverError {
 }
 
 fn class_of(error: &rusqlite::Error) -> FailureClass {
-    use ErrorCode as E;
-    let Some(code) = error.sqlite_error_code() else {
-        // Not from the server: a statement of ours that does not fit the schema or the value.
-        return FailureClass::Poison;
-    };
-    match code {
-        E::DiskFull | E::SystemIoFailure | E::OutOfMemory | E::NoLargeFileSupport => FailureClass::RetrySlow,
-        E::CannotOpen | E::ReadOnly | E::PermissionDenied | E::AuthorizationForStatementDenied => FailureClass::Config,
-        E::DatabaseCorrupt | E::NotADatabase => FailureClass::Config,
-        E::ConstraintViolation | E::TypeMismatch | E::TooBig | E::ParameterOutOfRange => FailureClass::Poison,
-        E::SchemaChanged | E::Unknown => FailureClass::Schema,
-        _ => FailureClass::Retry,
+    match error {
+        // A value that cannot be written at all.
+        rusqlite::Error::ToSqlConversionFailure(_) => FailureClass::Poison,
+        _ => match error.sqlite_error_code() {
+            Some(code) => verdict(VERDICTS, &code).map_or(FailureClass::Retry, |verdict| verdict.course.at(1)),
+            // An answer that does not fit the question: the tables are not those we know.
+            None => FailureClass::Schema,
+        },
     }
 }
 
@@ -109,15 +107,16 @@ mod tests {
         for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR, ffi::SQLITE_NOMEM] {
             assert_eq!(class(code), FailureClass::RetrySlow, "{code}");
         }
-        let config = [ffi::SQLITE_CANTOPEN, ffi::SQLITE_READONLY, ffi::SQLITE_AUTH, ffi::SQLITE_PERM];
-        for code in config.into_iter().chain([ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB]) {
+        for code in [ffi::SQLITE_CANTOPEN, ffi::SQLITE_READONLY, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB] {
             assert_eq!(class(code), FailureClass::Config, "{code}");
         }
-        for code in [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_MISMATCH, ffi::SQLITE_TOOBIG, ffi::SQLITE_RANGE] {
+        for code in [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_MISMATCH, ffi::SQLITE_TOOBIG] {
             assert_eq!(class(code), FailureClass::Poison, "{code}");
         }
+        // Extended codes are of their family.
+        assert_eq!(class(ffi::SQLITE_IOERR_FSYNC), FailureClass::RetrySlow);
         // "no such table" and "no such column" come as the generic code.
-        for code in [ffi::SQLITE_SCHEMA, ffi::SQLITE_ERROR] {
+        for code in [ffi::SQLITE_SCHEMA, ffi::SQLITE_ERROR, ffi::SQLITE_RANGE] {
             assert_eq!(class(code), FailureClass::Schema, "{code}");
         }
     }

@@ -9,12 +9,15 @@ mod errors;
 mod retention;
 mod schema;
 mod sink;
+mod verdicts;
 mod writer;
 
 pub use config::SqliteConfig;
 pub use errors::SqliteError;
 pub use schema::{SCHEMA_VERSION, migrate};
 pub use sink::SqliteSink;
+
+pub(crate) use verdicts::VERDICTS;
 
 #[cfg(test)]
 mod tests;

@@ -286,8 +286,7 @@ impl Waiting {
         if self.since.elapsed() < attempt.config.patience {
             return Ok(());
         }
-        let (code, reason) =
-            attempt.session.tally().complaints().last().unwrap_or((trouble.code, trouble.reason));
+        let (code, reason) = attempt.session.tally().complaints().last().unwrap_or((trouble.code, trouble.reason));
         let in_flight = attempt.session.producer().in_flight_count();
         let reason = format!(
             "nothing acknowledged for {} s, {in_flight} records under way: {reason}",

@@ -74,8 +74,11 @@ pub(super) fn read_back(config: &KafkaConfig, writer: &Writer, within: Duration)
     }
     match last {
         None => Ok(Cursor::default()),
-        Some(value) => Cursor::from_value(&value)
-            .map_err(|error| KafkaFailure::CursorUnknown { topic, key: ours, reason: error.to_string() }),
+        Some(value) => Cursor::from_value(&value).map_err(|error| KafkaFailure::CursorUnknown {
+            topic,
+            key: ours,
+            reason: error.to_string(),
+        }),
     }
 }
 

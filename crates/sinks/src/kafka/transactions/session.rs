@@ -1,7 +1,7 @@
 //! A producer that writes in transactions. librdkafka's calls block, so each runs where that is allowed.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
