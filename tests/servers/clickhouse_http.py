@@ -164,7 +164,8 @@ class Handler(BaseHTTPRequestHandler):
             case found:
                 self.drain()
                 if found[1] == "http":
-                    self.reply(int(found[2]), b"injected\n")
+                    # As proxies do: the status stands in the page too.
+                    self.reply(int(found[2]), f"<html><head><title>{found[2]} injected</title></head></html>\n".encode())
                 else:
                     self.reply_error(str(ClickHouseError(found[2], "injected", "INJECTED")))
                 return True

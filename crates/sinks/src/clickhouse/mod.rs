@@ -19,4 +19,6 @@ pub use sink::ClickHouseSink;
 pub(crate) use verdicts::{PROXY, VERDICTS};
 
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod tests;

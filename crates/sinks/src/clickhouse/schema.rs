@@ -12,8 +12,12 @@ use super::{ClickHouseConfig, columns, table_name};
 const MIGRATIONS: &[(&str, &str)] = &[("initial", include_str!("../../../../schemas/clickhouse/0001_initial.sql"))];
 
 /// Settings of an insert. Older servers do not know all of them, and refuse what they do not know.
-const INSERT_SETTINGS: [(&str, &str); 2] =
-    [("async_insert", "0"), ("deduplicate_blocks_in_dependent_materialized_views", "1")];
+const INSERT_SETTINGS: [(&str, &str); 3] = [
+    ("async_insert", "0"),
+    ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+    // A column that was dropped is an error, not values thrown away.
+    ("input_format_skip_unknown_fields", "0"),
+];
 
 /// Makes the database and the tables where they are missing or old.
 pub(super) async fn migrate(config: &ClickHouseConfig) -> Result<(), Error> {

@@ -12,17 +12,17 @@ use crate::fixtures::{batch, container, event, host, loss, noon, one_of_each, ra
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn config(server: &ClickHouse) -> ClickHouseConfig {
+pub(super) fn config(server: &ClickHouse) -> ClickHouseConfig {
     ClickHouseConfig { database: unique("dockstream"), ..ClickHouseConfig::new(server.url()) }
 }
 
-async fn ready(config: &ClickHouseConfig) -> ClickHouseSink {
+pub(super) async fn ready(config: &ClickHouseConfig) -> ClickHouseSink {
     let mut sink = ClickHouseSink::new(config.clone());
     sink.prepare().await.unwrap();
     sink
 }
 
-fn count(server: &ClickHouse, config: &ClickHouseConfig, stream: Stream) -> u64 {
+pub(super) fn count(server: &ClickHouse, config: &ClickHouseConfig, stream: Stream) -> u64 {
     let sql = format!("SELECT count() FROM {}.{}", config.database, table_name(stream));
     server.query(&sql).parse().unwrap()
 }
@@ -39,7 +39,7 @@ fn rows(server: &ClickHouse, config: &ClickHouseConfig, stream: Stream, by: &str
 }
 
 /// `count` samples a millisecond apart.
-fn samples(first: u64, count: u64) -> Range {
+pub(super) fn samples(first: u64, count: u64) -> Range {
     let rows: Vec<StatsRecord> =
         (first..first + count).map(|number| stats(number % 7, noon() + Duration::from_millis(number))).collect();
     range(first, vec![batch(first, Rows::Stats(rows.into()))])

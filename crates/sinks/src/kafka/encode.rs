@@ -30,6 +30,13 @@ pub(super) struct Encoded {
     pub timestamp: Timestamp,
 }
 
+impl Encoded {
+    /// In milliseconds, and no later than `now`: a clock that was set back leaves records from the future behind.
+    pub(super) fn timestamp_ms(&self, now: Timestamp) -> i64 {
+        self.timestamp.min(now).as_millis()
+    }
+}
+
 /// The row at `index`; `None` beyond the end.
 pub(super) fn encode(rows: &Rows, index: usize) -> Option<serde_json::Result<Encoded>> {
     let row = match rows {
@@ -81,6 +88,8 @@ pub(super) fn cursor_headers() -> OwnedHeaders {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::fixtures::{container, container_id, event, host, loss, network_event, noon, stats};
 
@@ -98,6 +107,14 @@ mod tests {
         assert_eq!(one(&Rows::Losses([loss(noon())].into())).key, "kafka/stats/journal_full");
         let running = container(1, ContainerState::Running, noon());
         assert_eq!(one(&Rows::Containers([running].into())).key, format!("edge-1/{id}"));
+    }
+
+    #[test]
+    fn no_record_is_sent_with_a_time_to_come() {
+        let record = one(&Rows::Stats([stats(1, noon())].into()));
+        let (before, after) = (noon(), noon() + Duration::from_secs(5));
+        assert_eq!(record.timestamp_ms(after), record.timestamp.as_millis());
+        assert_eq!(record.timestamp_ms(before), before.as_millis());
     }
 
     #[test]

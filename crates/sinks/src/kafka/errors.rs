@@ -1,6 +1,8 @@
 //! What can go wrong, and what that means for a delivery.
 
 use pipeline::ports::{DeliverError, FailureClass};
+use rdkafka::ClientContext;
+use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::KafkaConfig;
@@ -41,8 +43,8 @@ pub(super) enum KafkaFailure {
     CursorNotReadable { topic: String },
     #[error("kafka topic {topic}: the cursor of {key} was written by another version of dockstream: {reason}")]
     CursorUnknown { topic: String, key: String, reason: String },
-    #[error("the kafka producer failed for good and is made anew: {0}")]
-    Fatal(String),
+    #[error("the kafka producer failed for good and is made anew: {reason}")]
+    Fatal { class: FailureClass, reason: String },
     #[error("the kafka producer is not running")]
     NoProducer,
     #[error("a record cannot be written as JSON: {0}")]
@@ -57,6 +59,13 @@ impl KafkaFailure {
         Self::Brokers { brokers: config.brokers.join(","), class: classify(code), reason }
     }
 
+    /// A producer that can do no more. Why it came to that may need a person; else a new one goes on.
+    pub(super) fn fatal<C: ClientContext>(client: &Client<C>, otherwise: String) -> Self {
+        let (code, reason) = client.fatal_error().unwrap_or((RDKafkaErrorCode::Fatal, otherwise));
+        let class = if classify(code) == FailureClass::Config { FailureClass::Config } else { FailureClass::Schema };
+        Self::Fatal { class, reason: format!("{code}: {reason}") }
+    }
+
     pub(super) fn class(&self) -> FailureClass {
         match self {
             Self::Setting { .. } | Self::Client(_) | Self::MissingTopics(_) => FailureClass::Config,
@@ -64,12 +73,13 @@ impl KafkaFailure {
             Self::Brokers { class, .. }
             | Self::Topic { class, .. }
             | Self::Waiting { class, .. }
-            | Self::Transaction { class, .. } => *class,
+            | Self::Transaction { class, .. }
+            | Self::Fatal { class, .. } => *class,
             Self::SlowTransaction { rows, .. } if *rows > 1 => FailureClass::Split,
             Self::SlowTransaction { .. } | Self::CursorNotReadable { .. } => FailureClass::Retry,
             Self::Records { code, .. } => classify(*code),
             // `prepare` makes it anew.
-            Self::Fatal(_) | Self::NoProducer => FailureClass::Schema,
+            Self::NoProducer => FailureClass::Schema,
             Self::Encode(_) => FailureClass::Poison,
         }
     }

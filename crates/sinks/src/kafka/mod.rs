@@ -33,4 +33,6 @@ pub fn sink(config: KafkaConfig) -> Box<dyn Deliver> {
 }
 
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod tests;

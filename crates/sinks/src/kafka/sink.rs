@@ -1,13 +1,13 @@
 //! The sink: hands records to the producer and waits until each has settled.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use model::{Batch, Stream};
+use model::{Batch, Stream, Timestamp};
 use pipeline::ports::{Appetite, Deliver, DeliverError, FailureClass, Range, Receipt, Rejection};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::producer::{BaseRecord, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -100,7 +100,7 @@ impl KafkaSink {
         };
         let mut record = BaseRecord::with_opaque_to(&topic, Box::new(row.id))
             .key(&encoded.key)
-            .timestamp(encoded.timestamp.as_millis())
+            .timestamp(encoded.timestamp_ms(Timestamp::from(SystemTime::now())))
             .headers(headers(&row.batch.id));
         record.payload = encoded.value.as_ref();
         let mut waiting = Waiting::new(self);
@@ -126,7 +126,7 @@ impl KafkaSink {
                 }
                 RDKafkaErrorCode::Fatal => {
                     self.outcomes.fail_for_good(error.to_string());
-                    return Err(KafkaFailure::Fatal(error.to_string()));
+                    return Err(KafkaFailure::fatal(producer.client(), error.to_string()));
                 }
                 _ => return Ok(()),
             }
@@ -134,11 +134,11 @@ impl KafkaSink {
     }
 
     /// Waits until nothing is in flight, as long as there is progress.
-    async fn settled(&self) -> Result<(), KafkaFailure> {
+    async fn settled(&self, producer: &ThreadedProducer<Outcomes>) -> Result<(), KafkaFailure> {
         let mut waiting = Waiting::new(self);
         loop {
             if let Some(reason) = self.outcomes.complaints().fatal() {
-                return Err(KafkaFailure::Fatal(reason));
+                return Err(KafkaFailure::fatal(producer.client(), reason));
             }
             if waiting.look()? == 0 {
                 return Ok(());
@@ -157,7 +157,7 @@ impl KafkaSink {
             };
             if too_large(self.outcomes.fate(row.id)) && self.outcomes.begin(row.id) {
                 self.send(producer, row).await?;
-                self.settled().await?;
+                self.settled(producer).await?;
                 if too_large(self.outcomes.fate(row.id)) {
                     self.outcomes.settle(row.id, Fate::Rejected("larger than the broker takes".into()));
                 }
@@ -266,7 +266,7 @@ impl Deliver for KafkaSink {
             })
             .collect();
         self.send_all(&producer, &rows).await?;
-        self.settled().await?;
+        self.settled(&producer).await?;
         self.isolate(&producer, &rows).await?;
         Ok(self.judge(&rows)?)
     }

@@ -84,7 +84,7 @@ pub(super) fn config(bootstrap: &str) -> KafkaConfig {
     }
 }
 
-async fn ready(config: &KafkaConfig) -> KafkaSink {
+pub(super) async fn ready(config: &KafkaConfig) -> KafkaSink {
     let mut sink = KafkaSink::new(config.clone());
     sink.prepare().await.unwrap();
     sink

@@ -10,10 +10,10 @@ mod read_back;
 mod session;
 
 use std::ops::Range as Span;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use model::{Batch, Stream};
+use model::{Batch, Stream, Timestamp};
 use pipeline::ports::{Appetite, Deliver, DeliverError, FailureClass, Range, Receipt};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{BaseRecord, Producer};
@@ -163,6 +163,7 @@ impl Attempt<'_> {
         let id = &piece.batch.id;
         let topic = topic_name(&self.config.topic_prefix, id.stream);
         let headers = headers(id);
+        let now = Timestamp::from(SystemTime::now());
         for index in piece.left.clone() {
             if index % PER_TURN == PER_TURN - 1 {
                 yield_now().await;
@@ -180,7 +181,7 @@ impl Attempt<'_> {
             };
             let mut record = BaseRecord::to(&topic)
                 .key(&encoded.key)
-                .timestamp(encoded.timestamp.as_millis())
+                .timestamp(encoded.timestamp_ms(now))
                 .headers(headers.clone());
             record.payload = encoded.value.as_ref();
             match self.send(record).await {

@@ -1,0 +1,106 @@
+//! Errors that a real broker can be brought to.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use model::Stream;
+use pipeline::ports::{Deliver, FailureClass};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use test_support::Kafka;
+
+use super::tests::{assert_exactly, config, consume, ready, samples, topic};
+use super::*;
+
+fn admin(config: &KafkaConfig) -> AdminClient<DefaultClientContext> {
+    config.client().create().unwrap()
+}
+
+/// Makes the topic of samples with a setting of its own.
+async fn with_setting(config: &KafkaConfig, key: &str, value: &str) {
+    let name = topic(config, Stream::Stats);
+    let odd = NewTopic::new(&name, 1, TopicReplication::Fixed(1)).set(key, value);
+    admin(config).create_topics(&[odd], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+}
+
+#[tokio::test]
+async fn records_too_old_for_their_topic_are_refused() {
+    let kafka = Kafka::shared();
+    let config = config(kafka.bootstrap());
+    with_setting(&config, "message.timestamp.before.max.ms", "1000").await;
+    let mut sink = ready(&config).await;
+    let error = sink.deliver(&samples(0, 10, 2)).await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Poison, "{error}");
+    assert!(error.message.starts_with("kafka: 10 of 10 records failed: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_topic_that_was_deleted_is_made_again() {
+    let kafka = Kafka::shared();
+    let properties = [("topic.metadata.propagation.max.ms", "500"), ("topic.metadata.refresh.interval.ms", "300")];
+    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let config = KafkaConfig { properties, patience: Duration::from_secs(3), ..config(kafka.bootstrap()) };
+    let mut sink = ready(&config).await;
+    sink.deliver(&samples(0, 10, 2)).await.unwrap();
+    let name = topic(&config, Stream::Stats);
+    let admin = admin(&config);
+    admin.delete_topics(&[&name], &AdminOptions::new()).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(90);
+    let there = || {
+        let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(20)).unwrap();
+        metadata.topics().iter().any(|topic| topic.name() == name)
+    };
+    while there() {
+        assert!(Instant::now() < deadline, "the topic was not deleted");
+    }
+    let mut classes = Vec::new();
+    while let Err(error) = sink.deliver(&samples(10, 10, 2)).await {
+        assert!(Instant::now() < deadline, "{error}");
+        classes.push(error.class);
+        // The pipeline prepares after a failure of class `Schema`; the sink in hand has to find its way by itself.
+        if error.class == FailureClass::Schema {
+            sink.prepare().await.unwrap();
+        }
+    }
+    assert!(classes.iter().all(|class| matches!(class, FailureClass::Schema | FailureClass::Retry)), "{classes:?}");
+    assert_exactly(&consume(kafka.bootstrap(), &name), 10);
+}
+
+#[tokio::test]
+async fn a_user_without_rights_is_told_so_at_the_start_and_at_a_delivery() {
+    let sasl = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let kafka = Kafka::start_with(&[
+        &format!("listeners=CLIENT://127.0.0.1:{{port}},SASL://{sasl},CONTROLLER://127.0.0.1:{{controller}}"),
+        &format!("advertised.listeners=CLIENT://127.0.0.1:{{port}},SASL://{sasl}"),
+        "listener.security.protocol.map=CLIENT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "sasl.enabled.mechanisms=PLAIN",
+        "listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+         user_dockstream=\"right\";",
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users=User:ANONYMOUS",
+    ]);
+    let properties = [
+        ("security.protocol", "SASL_PLAINTEXT"),
+        ("sasl.mechanism", "PLAIN"),
+        ("sasl.username", "dockstream"),
+        ("sasl.password", "right"),
+    ];
+    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let powerless = KafkaConfig { properties, patience: Duration::from_secs(5), ..config(&sasl.to_string()) };
+    let mut sink = KafkaSink::new(powerless.clone());
+    let error = sink.prepare().await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Config, "{error}");
+    assert!(error.message.contains("AuthorizationFailed"), "{error}");
+
+    // The topics are there, made by somebody who may.
+    ready(&KafkaConfig { properties: Default::default(), brokers: vec![kafka.bootstrap().to_owned()], ..powerless.clone() })
+        .await;
+    let error = sink.deliver(&samples(0, 10, 2)).await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Config, "{error}");
+    assert!(error.message.contains("AuthorizationFailed"), "{error}");
+
+    let writer = Writer { node: "node-1".parse().unwrap(), sink: "kafka".into(), folder: "here".into() };
+    let error = TransactionalKafkaSink::new(powerless, writer).prepare().await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Config, "{error}");
+    assert!(error.message.contains("AuthorizationFailed"), "{error}");
+}
