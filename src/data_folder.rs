@@ -44,26 +44,54 @@ impl DataFolder {
         }
     }
 
-    /// A random name, the same for as long as epochs rise here. Where they begin anew, batches are named as others
-    /// were before, and this is what tells them apart.
-    pub fn identity(&self) -> Result<String, DataFolderError> {
-        self.known_identity().map_err(|error| DataFolderError::Unusable { folder: self.folder.clone(), error })
+    /// Who this start is, for those who keep something about it elsewhere. Asked before the epoch is raised.
+    pub fn identity(&self) -> Result<Identity, DataFolderError> {
+        let unusable = |error| DataFolderError::Unusable { folder: self.folder.clone(), error };
+        let before = match read_to_string(self.folder.join("epoch")) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unusable(error)),
+        };
+        Ok(Identity {
+            folder: self.name(before.is_some()).map_err(unusable)?,
+            // A text that is no number ends the start where it is raised.
+            epoch: before.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0) + 1,
+            start: random_name(),
+        })
     }
 
-    fn known_identity(&self) -> io::Result<String> {
+    /// The folder's own name, kept in it; a new one where there is none, or where epochs begin anew.
+    fn name(&self, epochs_go_on: bool) -> io::Result<String> {
         let path = self.folder.join("identity");
-        if self.folder.join("epoch").try_exists()? && path.try_exists()? {
+        if epochs_go_on && path.try_exists()? {
             return Ok(read_to_string(path)?.trim().to_owned());
         }
-        let identity = format!("{:016x}", RandomState::new().hash_one(&self.folder));
+        let name = random_name();
         let fresh = self.folder.join("identity.new");
         let mut file = File::create(&fresh)?;
-        writeln!(file, "{identity}")?;
+        writeln!(file, "{name}")?;
         file.sync_all()?;
         rename(&fresh, &path)?;
         File::open(&self.folder)?.sync_all()?;
-        Ok(identity)
+        Ok(name)
     }
+}
+
+/// Sixteen digits that nobody else has.
+fn random_name() -> String {
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
+/// Tells one start of a data folder from every other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// A random name of the folder, the same for as long as epochs rise in it. Where they begin anew, batches are named
+    /// as others were before, and this is what tells them apart.
+    pub folder: String,
+    /// The epoch of this start.
+    pub epoch: u64,
+    /// A random name of this start: a folder that was restored from a backup lives an epoch twice.
+    pub start: String,
 }
 
 #[cfg(test)]
@@ -83,16 +111,14 @@ mod tests {
     #[test]
     fn a_folder_has_a_name_of_its_own_until_its_epochs_begin_anew() {
         let place = tempfile::tempdir().unwrap();
-        let named = || DataFolder::open(place.path()).unwrap().identity().unwrap();
-        let first = named();
-        std::fs::write(place.path().join("epoch"), "1").unwrap();
-        let kept = named();
-        assert_eq!(named(), kept);
+        let identity = || DataFolder::open(place.path()).unwrap().identity().unwrap();
+        assert_eq!(identity().epoch, 1);
+        std::fs::write(place.path().join("epoch"), "1\n").unwrap();
+        let (one, two) = (identity(), identity());
+        assert_eq!((&one.folder, one.epoch), (&two.folder, 2));
+        assert_ne!(one.start, two.start);
         std::fs::remove_file(place.path().join("epoch")).unwrap();
-        assert_ne!(named(), kept);
-        assert_eq!((first.len(), kept.len()), (16, 16));
-        let other = tempfile::tempdir().unwrap();
-        assert_ne!(DataFolder::open(other.path()).unwrap().identity().unwrap(), kept);
+        assert_ne!(identity().folder, one.folder);
     }
 
     #[test]

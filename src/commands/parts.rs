@@ -9,7 +9,7 @@ use sinks::kafka::{KafkaConfig, Writer};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
 
 use crate::config::Config;
-use crate::data_folder::DataFolderError;
+use crate::data_folder::{DataFolderError, Identity};
 use crate::topology::{SinkPlan, TopologyError};
 
 /// The Kafka sink's name.
@@ -69,16 +69,16 @@ pub fn engines(config: &Config) -> Result<Vec<Arc<dyn EngineApi>>, StartError> {
     config.hosts.iter().map(engine).collect()
 }
 
-/// The enabled sinks. `folder` names the data folder whose batches they deliver; without it nothing is delivered in
-/// transactions, so that nobody's place is taken and no cursor moves.
-pub fn sinks(config: &Config, folder: Option<&str>) -> Vec<SinkPlan> {
+/// The enabled sinks. `identity` is whose batches they deliver; without it nothing is delivered in transactions, so that
+/// nobody's place is taken and no cursor moves.
+pub fn sinks(config: &Config, identity: Option<&Identity>) -> Vec<SinkPlan> {
     let mut plans = Vec::new();
     if config.sinks.sqlite.enabled {
         let settings = sqlite(config);
         plans.push(SinkPlan::new("sqlite", move || Box::new(SqliteSink::new(settings.clone()))));
     }
     if config.sinks.kafka.enabled {
-        let settings = kafka(config, folder);
+        let settings = kafka(config, identity);
         plans.push(SinkPlan::new(KAFKA, move || ::sinks::kafka::sink(settings.clone())));
     }
     if let Some(url) = config.sinks.clickhouse.url.as_ref().filter(|_| config.sinks.clickhouse.enabled) {
@@ -97,15 +97,17 @@ fn sqlite(config: &Config) -> SqliteConfig {
     }
 }
 
-fn kafka(config: &Config, folder: Option<&str>) -> KafkaConfig {
+fn kafka(config: &Config, identity: Option<&Identity>) -> KafkaConfig {
     let settings = &config.sinks.kafka;
-    let folder = folder.filter(|_| settings.exactly_once);
+    let writer = |Identity { folder, epoch, start }: Identity| Writer {
+        node: config.node.clone(),
+        sink: KAFKA.to_owned(),
+        folder,
+        epoch,
+        start,
+    };
     KafkaConfig {
-        exactly_once: folder.map(|folder| Writer {
-            node: config.node.clone(),
-            sink: KAFKA.to_owned(),
-            folder: folder.to_owned(),
-        }),
+        exactly_once: identity.filter(|_| settings.exactly_once).cloned().map(writer),
         topic_prefix: settings.topic_prefix.clone(),
         create_topics: settings.create_topics,
         partitions: settings.partitions.get(),

@@ -23,7 +23,7 @@ fn main() {
 
 async fn measure(bootstrap: &str, exactly_once: bool) {
     let node = NodeName::try_new("bench").expect("a name");
-    let writer = Writer { node, sink: "kafka".into(), folder: "here".into() };
+    let writer = Writer { node, sink: "kafka".into(), folder: "here".into(), epoch: 1, start: "now".into() };
     let config = KafkaConfig {
         topic_prefix: format!("bench_{exactly_once}."),
         exactly_once: exactly_once.then_some(writer),

@@ -12,7 +12,7 @@ use test_support::{ClickHouse, unique};
 use crate::clickhouse::{ClickHouseConfig, columns, table_name};
 use crate::fixtures::one_of_each;
 use crate::kafka::schema_name;
-use crate::{clickhouse, error_tables};
+use crate::{clickhouse, error_tables, kafka};
 
 const TOPICS: &str = include_str!("../../../docs/topics.md");
 const TABLES: &str = include_str!("../../../docs/tables.md");
@@ -141,6 +141,24 @@ fn every_record_conforms_to_the_json_schema_of_its_topic() {
             conforms(record, &schema, stream.name());
         }
     }
+}
+
+#[test]
+fn a_cursor_is_described_as_it_is() {
+    let schema: Value =
+        serde_json::from_str(include_str!("../../../schemas/topics/docker.cursors.schema.json")).unwrap();
+    assert_eq!(schema["$id"], kafka::CURSOR_SCHEMA);
+    let row = TOPICS.lines().find(|line| line.starts_with("| `docker.cursors` |")).unwrap();
+    assert!(row.ends_with(&format!("| `{}` |", kafka::CURSOR_SCHEMA)), "{row}");
+    let written: Value = serde_json::from_slice(&kafka::example_cursor()).unwrap();
+    let text = section(TOPICS, "docker.cursors");
+    let example: Value = serde_json::from_str(blocks(text, "json")[0]).unwrap();
+    for cursor in [&written, &example] {
+        conforms(cursor, &schema, "cursors");
+        assert_eq!(keys(cursor), keys(&schema["properties"]));
+    }
+    let told = cells(text);
+    assert_eq!(told.iter().map(|row| row[0].as_str()).collect::<BTreeSet<_>>(), keys(&written));
 }
 
 #[test]

@@ -18,7 +18,8 @@ async fn every_code_is_told_apart_as_the_table_says() {
     let server = ClickHouse::start();
     let config = config(&server);
     let mut sink = ready(&config).await;
-    let codes: Vec<_> = VERDICTS.iter().flat_map(|verdict| verdict.codes.iter().map(move |code| (verdict, code))).collect();
+    let codes: Vec<_> =
+        VERDICTS.iter().flat_map(|verdict| verdict.codes.iter().map(move |code| (verdict, code))).collect();
     for (number, (verdict, (code, name))) in (0..).zip(codes) {
         server.fault(&format!("code{code}"), 1);
         let error = first_failure(&mut sink, number).await;
@@ -32,7 +33,8 @@ async fn every_status_of_a_proxy_is_told_apart_as_the_table_says() {
     let server = ClickHouse::start();
     let config = config(&server);
     let mut sink = ready(&config).await;
-    let codes: Vec<_> = PROXY.iter().flat_map(|verdict| verdict.codes.iter().map(move |code| (verdict, code))).collect();
+    let codes: Vec<_> =
+        PROXY.iter().flat_map(|verdict| verdict.codes.iter().map(move |code| (verdict, code))).collect();
     for (number, (verdict, code)) in (0..).zip(codes) {
         server.fault(&format!("http{code}"), 1);
         let error = first_failure(&mut sink, number).await;

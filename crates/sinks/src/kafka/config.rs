@@ -39,7 +39,7 @@ pub struct KafkaConfig {
     pub exactly_once: Option<Writer>,
 }
 
-/// Who writes in transactions. Two that are equal would take each other's place.
+/// Who writes in transactions. Of one node and sink, the one that comes last takes the other's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writer {
     /// The node whose batches are delivered.
@@ -48,6 +48,10 @@ pub struct Writer {
     pub sink: String,
     /// Names the data folder: in another one, equal sequences are other records.
     pub folder: String,
+    /// The epoch of this process.
+    pub epoch: u64,
+    /// Names this process: a data folder that was restored lives an epoch twice.
+    pub start: String,
 }
 
 impl KafkaConfig {

@@ -41,8 +41,8 @@ pub(super) enum KafkaFailure {
     Fenced { id: String, node: String },
     #[error("kafka topic {topic}: the cursor cannot be read yet: another producer's transaction is open")]
     CursorNotReadable { topic: String },
-    #[error("kafka topic {topic}: the cursor of {key} was written by another version of dockstream: {reason}")]
-    CursorUnknown { topic: String, key: String, reason: String },
+    #[error("kafka topic {topic}: the cursor of {key} cannot be gone by: {reason}")]
+    CursorRefused { topic: String, key: String, reason: String },
     #[error("the kafka producer failed for good and is made anew: {reason}")]
     Fatal { class: FailureClass, reason: String },
     #[error("the kafka producer is not running")]
@@ -69,7 +69,7 @@ impl KafkaFailure {
     pub(super) fn class(&self) -> FailureClass {
         match self {
             Self::Setting { .. } | Self::Client(_) | Self::MissingTopics(_) => FailureClass::Config,
-            Self::Fenced { .. } | Self::CursorUnknown { .. } => FailureClass::Config,
+            Self::Fenced { .. } | Self::CursorRefused { .. } => FailureClass::Config,
             Self::Brokers { class, .. }
             | Self::Topic { class, .. }
             | Self::Waiting { class, .. }

@@ -33,6 +33,9 @@ pub fn sink(config: KafkaConfig) -> Box<dyn Deliver> {
 }
 
 #[cfg(test)]
+pub(crate) use transactions::{CURSOR_SCHEMA, example_cursor};
+
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod tests;

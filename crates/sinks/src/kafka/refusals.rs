@@ -93,13 +93,23 @@ async fn a_user_without_rights_is_told_so_at_the_start_and_at_a_delivery() {
     assert!(error.message.contains("AuthorizationFailed"), "{error}");
 
     // The topics are there, made by somebody who may.
-    ready(&KafkaConfig { properties: Default::default(), brokers: vec![kafka.bootstrap().to_owned()], ..powerless.clone() })
-        .await;
+    ready(&KafkaConfig {
+        properties: Default::default(),
+        brokers: vec![kafka.bootstrap().to_owned()],
+        ..powerless.clone()
+    })
+    .await;
     let error = sink.deliver(&samples(0, 10, 2)).await.unwrap_err();
     assert_eq!(error.class, FailureClass::Config, "{error}");
     assert!(error.message.contains("AuthorizationFailed"), "{error}");
 
-    let writer = Writer { node: "node-1".parse().unwrap(), sink: "kafka".into(), folder: "here".into() };
+    let writer = Writer {
+        node: "node-1".parse().unwrap(),
+        sink: "kafka".into(),
+        folder: "here".into(),
+        epoch: 1,
+        start: "now".into(),
+    };
     let error = TransactionalKafkaSink::new(powerless, writer).prepare().await.unwrap_err();
     assert_eq!(error.class, FailureClass::Config, "{error}");
     assert!(error.message.contains("AuthorizationFailed"), "{error}");

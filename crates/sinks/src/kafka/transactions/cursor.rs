@@ -48,8 +48,25 @@ struct Value {
     node: NodeName,
     sink: String,
     folder: String,
+    /// Epoch of the process that wrote it.
+    epoch: u64,
+    /// Name of that process.
+    start: String,
     #[serde(flatten)]
     cursor: Cursor,
+}
+
+/// Why a cursor that was read back is not gone by.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CursorError {
+    #[error("it was written by another version of dockstream: {0}")]
+    Unknown(#[from] serde_json::Error),
+    /// Its sequences were used before, for other records: those would be taken for delivered.
+    #[error(
+        "it was written in epoch {theirs}, and this start has epoch {ours}: the data folder is an older copy of itself; \
+         remove the file `identity` in it, so that it counts as a new one"
+    )]
+    Ahead { theirs: u64, ours: u64 },
 }
 
 impl Cursor {
@@ -114,19 +131,34 @@ impl Cursor {
             tracing::warn!(over, "so many records refused apart from each other do not fit into the cursor");
             cursor.refused.drain(..over);
         }
-        let Writer { node, sink, folder } = writer.clone();
-        serde_json::to_vec(&Value { node, sink, folder, cursor }).expect("a cursor is written as JSON")
+        let Writer { node, sink, folder, epoch, start } = writer.clone();
+        serde_json::to_vec(&Value { node, sink, folder, epoch, start, cursor }).expect("a cursor is written as JSON")
     }
 
-    /// From the value of its record.
-    pub(super) fn from_value(value: &[u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(value).map(|value: Value| value.cursor)
+    /// From the value of the writer's record.
+    pub(super) fn from_value(value: &[u8], writer: &Writer) -> Result<Self, CursorError> {
+        let value: Value = serde_json::from_slice(value)?;
+        if value.epoch > writer.epoch || (value.epoch == writer.epoch && value.start != writer.start) {
+            return Err(CursorError::Ahead { theirs: value.epoch, ours: writer.epoch });
+        }
+        Ok(value.cursor)
     }
 }
 
 /// The key of the writer's cursor. Compaction keeps the last of each.
 pub(super) fn key(writer: &Writer) -> String {
     format!("{}/{}/{}", writer.node, writer.sink, writer.folder)
+}
+
+/// The value of a cursor with something in every field.
+#[cfg(test)]
+pub(crate) fn example() -> Vec<u8> {
+    let batch = crate::fixtures::one_of_each().remove(0);
+    let mut cursor = Cursor::default();
+    cursor.refuse(&batch.id, 0, "too large");
+    cursor.advance(&batch.id);
+    let (node, sink) = (batch.id.node, "kafka".to_owned());
+    cursor.value(&Writer { node, sink, folder: "f".into(), epoch: 7, start: "s".into() })
 }
 
 #[cfg(test)]
@@ -146,6 +178,24 @@ mod tests {
         let mut cursor = Cursor::default();
         batches.iter().for_each(|batch| cursor.advance(&batch.id));
         cursor
+    }
+
+    fn writer(epoch: u64, start: &str) -> Writer {
+        let node = "n".parse().unwrap();
+        Writer { node, sink: "kafka".into(), folder: "f".into(), epoch, start: start.into() }
+    }
+
+    #[test]
+    fn a_cursor_from_a_later_life_of_the_data_folder_is_not_gone_by() {
+        let value = Cursor::default().value(&writer(7, "a"));
+        assert!(Cursor::from_value(&value, &writer(7, "a")).is_ok());
+        assert!(Cursor::from_value(&value, &writer(8, "b")).is_ok());
+        for older in [writer(7, "b"), writer(6, "b")] {
+            let error = Cursor::from_value(&value, &older).unwrap_err().to_string();
+            assert!(error.starts_with("it was written in epoch 7, and this start has epoch "), "{error}");
+        }
+        let error = Cursor::from_value(b"{}", &writer(8, "b")).unwrap_err().to_string();
+        assert!(error.starts_with("it was written by another version"), "{error}");
     }
 
     #[test]
@@ -179,8 +229,8 @@ mod tests {
             cursor.refuse(&whole.id, index, "too large");
         }
         cursor.advance(&whole.id);
-        let writer = Writer { node: "n".parse().unwrap(), sink: "kafka".into(), folder: "f".into() };
-        let back = Cursor::from_value(&cursor.value(&writer)).unwrap();
+        let writer = writer(3, "a");
+        let back = Cursor::from_value(&cursor.value(&writer), &writer).unwrap();
         assert_eq!(back, cursor);
         let sequences = |batches: &[Batch]| -> Vec<u64> {
             back.rejections(batches).iter().map(|rejection| rejection.sequence).collect()
@@ -195,9 +245,9 @@ mod tests {
         let mut cursor = Cursor::default();
         let whole = losses(1, 0, 1);
         (0..3_000).for_each(|sequence| cursor.refuse(&whole.id, 2 * sequence, "too large"));
-        let writer = Writer { node: "n".parse().unwrap(), sink: "kafka".into(), folder: "f".into() };
+        let writer = writer(3, "a");
         let value = cursor.value(&writer);
         assert!(value.len() < 200_000, "{}", value.len());
-        assert_eq!(Cursor::from_value(&value).unwrap().refused, cursor.refused[2_000..]);
+        assert_eq!(Cursor::from_value(&value, &writer).unwrap().refused, cursor.refused[2_000..]);
     }
 }

@@ -29,6 +29,8 @@ use cursor::Cursor;
 use session::{Session, Tally, Trouble, Verdict};
 
 pub(crate) use cursor::SCHEMA as CURSOR_SCHEMA;
+#[cfg(test)]
+pub(crate) use cursor::example as example_cursor;
 
 /// How long the brokers may take to end the transaction of the producer before.
 const INIT_WITHIN: Duration = Duration::from_secs(8);
@@ -179,10 +181,8 @@ impl Attempt<'_> {
                     continue;
                 }
             };
-            let mut record = BaseRecord::to(&topic)
-                .key(&encoded.key)
-                .timestamp(encoded.timestamp_ms(now))
-                .headers(headers.clone());
+            let mut record =
+                BaseRecord::to(&topic).key(&encoded.key).timestamp(encoded.timestamp_ms(now)).headers(headers.clone());
             record.payload = encoded.value.as_ref();
             match self.send(record).await {
                 Err(trouble) if trouble.code == Code::MessageSizeTooLarge => {

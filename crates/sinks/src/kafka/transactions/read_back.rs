@@ -74,7 +74,7 @@ pub(super) fn read_back(config: &KafkaConfig, writer: &Writer, within: Duration)
     }
     match last {
         None => Ok(Cursor::default()),
-        Some(value) => Cursor::from_value(&value).map_err(|error| KafkaFailure::CursorUnknown {
+        Some(value) => Cursor::from_value(&value, writer).map_err(|error| KafkaFailure::CursorRefused {
             topic,
             key: ours,
             reason: error.to_string(),

@@ -20,7 +20,13 @@ use crate::kafka::{KafkaConfig, KafkaSink, cursors_name};
 const LONG: Duration = Duration::from_secs(90);
 
 fn writer(node: &str) -> Writer {
-    Writer { node: NodeName::try_new(node).unwrap(), sink: "kafka".into(), folder: "a-folder".into() }
+    Writer {
+        node: NodeName::try_new(node).unwrap(),
+        sink: "kafka".into(),
+        folder: "a-folder".into(),
+        epoch: 7,
+        start: "a-start".into(),
+    }
 }
 
 fn config(bootstrap: &str) -> KafkaConfig {
@@ -132,9 +138,12 @@ async fn a_broker_killed_during_transactions_and_started_again_loses_and_doubles
             let delivery = sink.deliver(&work);
             tokio::pin!(delivery);
             // While records are sent, and around the commit.
-            let _ = timeout(Duration::from_millis(round * round * 40), &mut delivery).await;
+            let ended = timeout(Duration::from_millis(round * round * 40), &mut delivery).await;
             block_in_place(|| kafka.kill9());
-            delivery.await
+            match ended {
+                Ok(ended) => ended,
+                Err(_) => delivery.await,
+            }
         };
         failures.extend(killed.err().map(|error| error.to_string()));
         block_in_place(|| kafka.restart());
@@ -155,7 +164,8 @@ async fn a_transaction_that_the_brokers_gave_up_is_made_anew() {
     let failed = {
         let delivery = sink.deliver(&work);
         tokio::pin!(delivery);
-        let _ = timeout(Duration::from_millis(20), &mut delivery).await;
+        let ended = timeout(Duration::from_millis(5), &mut delivery).await;
+        assert!(ended.is_err(), "5000 records were encoded and delivered in 5 ms");
         block_in_place(|| {
             kafka.pause();
             std::thread::sleep(Duration::from_secs(4));
@@ -191,6 +201,19 @@ async fn a_second_process_of_the_same_node_takes_over_and_the_first_is_told() {
     deliver(&mut third, &samples(0, 10, 2)).await;
     deliver(&mut first, &samples(20, 10, 2)).await;
     assert_eq!(consume(kafka.bootstrap(), &topic(&config, Stream::Stats)).len(), 60);
+}
+
+#[tokio::test]
+async fn a_data_folder_restored_from_a_backup_is_told_and_leaves_nothing_out() {
+    let kafka = Kafka::shared();
+    let config = config(kafka.bootstrap());
+    let mut before = sink(&config);
+    deliver(&mut before, &samples(0, 10, 2)).await;
+    before.close().await;
+    let restored = Writer { epoch: 6, start: "another".into(), ..writer("node-1") };
+    let error = TransactionalKafkaSink::new(config.clone(), restored).prepare().await.unwrap_err();
+    assert_eq!(error.class, FailureClass::Config);
+    assert!(error.message.contains("remove the file `identity` in it"), "{error}");
 }
 
 #[tokio::test]
