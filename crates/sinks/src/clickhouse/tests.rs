@@ -132,9 +132,9 @@ async fn no_fault_loses_or_doubles_a_row() {
         // Stored, and the acknowledgement lost.
         ("reset_after", FailureClass::Retry),
         ("http500_after", FailureClass::Retry),
-        // Of an answer with words, the client tells the words alone: what it does not know it tries again.
-        ("http503", FailureClass::Retry),
-        ("http413", FailureClass::Retry),
+        // Of an answer with words, the client tells the words alone: proxies say the status in them.
+        ("http503", FailureClass::RetrySlow),
+        ("http413", FailureClass::Split),
         ("code241", FailureClass::RetrySlow),
         ("code252", FailureClass::RetrySlow),
     ];

@@ -9,7 +9,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use test_support::Kafka;
 
-use super::tests::{assert_exactly, config, consume, ready, samples, topic};
+use super::tests::{assert_exactly, config, consume, insist, ready, samples, topic};
 use super::*;
 
 fn admin(config: &KafkaConfig) -> AdminClient<DefaultClientContext> {
@@ -41,7 +41,7 @@ async fn a_topic_that_was_deleted_is_made_again() {
     let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let config = KafkaConfig { properties, patience: Duration::from_secs(3), ..config(kafka.bootstrap()) };
     let mut sink = ready(&config).await;
-    sink.deliver(&samples(0, 10, 2)).await.unwrap();
+    insist(&mut sink, &samples(0, 10, 2)).await;
     let name = topic(&config, Stream::Stats);
     let admin = admin(&config);
     admin.delete_topics(&[&name], &AdminOptions::new()).await.unwrap();

@@ -102,6 +102,14 @@ pub(super) fn samples(first: u64, count: u64, containers: u64) -> Range {
     range(first, vec![batch(first, Rows::Stats(rows.into()))])
 }
 
+/// Delivers as the pipeline does: until it is done.
+pub(super) async fn insist(sink: &mut KafkaSink, range: &Range) {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while let Err(error) = sink.deliver(range).await {
+        assert!(error.class == FailureClass::Retry && Instant::now() < deadline, "{error}");
+    }
+}
+
 /// Fails where a record is missing, doubled, or out of order within its container.
 pub(super) fn assert_exactly(seen: &[Seen], count: usize) {
     let mut last: BTreeMap<&str, &str> = BTreeMap::new();
@@ -210,7 +218,7 @@ async fn a_broker_killed_during_delivery_and_started_again_loses_and_doubles_not
     let kafka = Kafka::start();
     let config = KafkaConfig { patience: Duration::from_secs(2), ..config(kafka.bootstrap()) };
     let mut sink = ready(&config).await;
-    sink.deliver(&samples(0, 2_000, 10)).await.unwrap();
+    insist(&mut sink, &samples(0, 2_000, 10)).await;
 
     let mut failures = Vec::new();
     for round in 1..=2_u64 {
@@ -241,7 +249,7 @@ async fn a_broker_that_hangs_is_told_in_time_and_what_it_holds_is_not_sent_again
     let kafka = Kafka::start();
     let config = KafkaConfig { patience: Duration::from_secs(1), ..config(kafka.bootstrap()) };
     let mut sink = ready(&config).await;
-    sink.deliver(&samples(0, 10, 2)).await.unwrap();
+    insist(&mut sink, &samples(0, 10, 2)).await;
     kafka.pause();
     let next = samples(10, 500, 2);
     let error = sink.deliver(&next).await.unwrap_err();
@@ -250,7 +258,7 @@ async fn a_broker_that_hangs_is_told_in_time_and_what_it_holds_is_not_sent_again
     // A delivery that was given up midway is no different.
     assert!(tokio::time::timeout(Duration::from_millis(100), sink.deliver(&next)).await.is_err());
     kafka.resume();
-    sink.deliver(&next).await.unwrap();
+    insist(&mut sink, &next).await;
     assert_exactly(&consume(kafka.bootstrap(), &topic(&config, Stream::Stats)), 510);
 }
 

@@ -7,6 +7,7 @@ use model::{NodeName, Rows, Stream};
 use pipeline::ports::{Deliver, FailureClass, Range};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::Producer;
 use test_support::Kafka;
 use tokio::task::block_in_place;
 use tokio::time::timeout;
@@ -161,11 +162,14 @@ async fn a_transaction_that_the_brokers_gave_up_is_made_anew() {
     let mut sink = sink(&config);
     deliver(&mut sink, &samples(0, 10, 2)).await;
     let work = samples(10, 5_000, 2);
+    let producer = sink.session.as_ref().unwrap().producer().clone();
     let failed = {
         let delivery = sink.deliver(&work);
         tokio::pin!(delivery);
-        let ended = timeout(Duration::from_millis(5), &mut delivery).await;
-        assert!(ended.is_err(), "5000 records were encoded and delivered in 5 ms");
+        while producer.in_flight_count() == 0 {
+            let ended = timeout(Duration::from_millis(1), &mut delivery).await;
+            assert!(ended.is_err(), "delivered before anything was seen on its way");
+        }
         block_in_place(|| {
             kafka.pause();
             std::thread::sleep(Duration::from_secs(4));
