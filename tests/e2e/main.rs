@@ -8,6 +8,7 @@ mod containers;
 mod contract;
 mod daemon;
 mod docker_stats;
+mod exactly_once;
 mod http;
 mod journal;
 mod pipeline;

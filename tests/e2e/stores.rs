@@ -161,6 +161,7 @@ pub fn topic(bootstrap: &str, topic: &str) -> Vec<Sent> {
         .set("group.id", unique("reader"))
         .set("enable.partition.eof", "true")
         .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
         .create()
         .expect("a consumer");
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).expect("metadata");
