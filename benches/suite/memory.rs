@@ -224,6 +224,10 @@ fn assemble() -> anyhow::Result<Assembled> {
             name: name.into(),
             connect: Arc::new(|| Box::new(Discard)),
             journal: journal.clone(),
+            dead_letter: Arc::new(sinks::deadletter::FileDeadLetter::new(
+                sinks::deadletter::Folder::new("/nonexistent"),
+                0,
+            )),
             backoff,
             health: Arc::default(),
             metrics: metrics.clone(),

@@ -11,7 +11,7 @@ pub enum Exit {
     Usage,
     /// A part failed over and over, and supervision gave up: 70.
     Escalated,
-    /// Not everything was delivered within `shutdown.grace`: 75.
+    /// Not everything was delivered, within `shutdown.grace` or by a replay: 75.
     DrainIncomplete,
     /// The configuration is wrong, or what it names cannot be used: 78.
     Config,

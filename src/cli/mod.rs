@@ -1,5 +1,6 @@
 //! The command line.
 
+mod deadletter;
 mod exit;
 
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+pub use deadletter::{DeadLetter, Letters};
 pub use exit::Exit;
 
 use crate::config::{self, ConfigError, Environment, Overrides};
@@ -32,6 +34,7 @@ Examples:
   dockstream                                     watch the local engine
   dockstream --docker unix:///run/podman.sock    watch another one
   dockstream --config edge.toml check            try out a configuration
+  dockstream deadletter list                     what servers refused for good
   dockstream demo --hosts 3 --containers 12      look around without Docker
 
 Every key of the configuration can also be set as a variable: DOCKSTREAM_BATCH_AGE=2s.
@@ -46,6 +49,9 @@ pub enum Command {
     Check,
     /// Do the same against simulated hosts: no Docker needed
     Demo(Demo),
+    /// Show or deliver again what servers refused for good
+    #[command(subcommand)]
+    Deadletter(DeadLetter),
     /// Print the configuration in effect, and where each value comes from
     Config(Show),
 }

@@ -37,6 +37,20 @@ fn the_demo_has_three_hosts_of_twelve_containers_unless_told() {
 }
 
 #[test]
+fn the_dead_letter_is_shown_and_replayed_in_parts() {
+    let of = Letters { sink: Some("kafka".into()), stream: Some(model::Stream::Events) };
+    let command = |line| parse(line).unwrap().command();
+    assert_eq!(
+        command("deadletter list --sink kafka --stream events --json"),
+        Command::Deadletter(DeadLetter::List { of: of.clone(), json: true })
+    );
+    assert_eq!(
+        command("deadletter replay --stream events --sink kafka --dry-run"),
+        Command::Deadletter(DeadLetter::Replay { of, dry_run: true })
+    );
+}
+
+#[test]
 fn wrong_usage_is_64_and_says_how_it_is_right() {
     for (line, hint) in [
         ("--listne x", "--listen"),
@@ -44,6 +58,7 @@ fn wrong_usage_is_64_and_says_how_it_is_right() {
         ("demo --hosts 0", "1..=100"),
         ("config --default --reference", "cannot be used with"),
         ("check extra", "unexpected argument"),
+        ("deadletter list --stream logs", "stats, events, containers, hosts, losses"),
     ] {
         let (exit, text) = refused(line);
         assert_eq!(exit, Exit::Usage, "{line}");

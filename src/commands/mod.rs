@@ -1,6 +1,7 @@
 //! What the commands do. Each answers with the way in which the process ends.
 
 mod check;
+mod deadletter;
 mod demo;
 mod greeting;
 mod parts;
@@ -12,8 +13,9 @@ use crate::cli::Exit;
 use crate::config::ConfigError;
 
 pub use check::check;
+pub use deadletter::deadletter;
 pub use demo::demo;
-pub use parts::{StartError, engines, sinks};
+pub use parts::{StartError, dead_letter, engines, sinks};
 pub use run::run;
 
 /// Prints what was asked for.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use engine::{HostOptions, HostUrl, InvalidHostUrl};
-use pipeline::ports::{EngineApi, EngineError};
+use pipeline::ports::{DeadLetter, EngineApi, EngineError};
 use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
-use sinks::kafka::{KafkaConfig, Writer};
+use sinks::deadletter::{FileDeadLetter, Folder};
+use sinks::kafka::{KafkaConfig, LetterTopic, TopicDeadLetter, Writer};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
 
-use crate::config::Config;
+use crate::config::{Config, DeadLetterPlace};
 use crate::data_folder::{DataFolderError, Identity};
 use crate::topology::{SinkPlan, TopologyError};
 
@@ -86,6 +87,21 @@ pub fn sinks(config: &Config, identity: Option<&Identity>) -> Vec<SinkPlan> {
         plans.push(SinkPlan::new("clickhouse", move || Box::new(ClickHouseSink::new(settings.clone()))));
     }
     plans
+}
+
+/// Where records go that no server takes.
+pub fn dead_letter(config: &Config) -> Arc<dyn DeadLetter> {
+    let files = FileDeadLetter::new(Folder::new(config.dead_letter_folder()), config.deadletter.bytes.bytes());
+    match config.deadletter.to {
+        DeadLetterPlace::File => Arc::new(files),
+        DeadLetterPlace::Topic => Arc::new(TopicDeadLetter::new(kafka(config, None), files)),
+    }
+}
+
+/// The topic of refused records, to be read; `None` where they are kept in files.
+pub fn dead_letter_topic(config: &Config) -> Option<LetterTopic> {
+    let is_topic = config.deadletter.to == DeadLetterPlace::Topic;
+    is_topic.then(|| LetterTopic::new(kafka(config, None), config.node.clone()))
 }
 
 fn sqlite(config: &Config) -> SqliteConfig {

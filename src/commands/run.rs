@@ -10,7 +10,7 @@ use pipeline::faults::Faults;
 use store::SqliteStore;
 
 use super::greeting::{print_first_look, print_places};
-use super::parts::{StartError, engines, sinks};
+use super::parts::{StartError, dead_letter, engines, sinks};
 use super::refuse;
 use crate::cli::Exit;
 use crate::config::{Config, Loaded};
@@ -72,8 +72,13 @@ fn start(config: &Config) -> Result<Started, StartError> {
     };
     let listen = serving.as_ref().map(|serving| serving.bound.address());
     let identity = folder.identity()?;
-    let parts =
-        Parts { engines: engines(config)?, sinks: sinks(config, Some(&identity)), serving, faults: Faults::NONE };
+    let parts = Parts {
+        engines: engines(config)?,
+        sinks: sinks(config, Some(&identity)),
+        dead_letter: dead_letter(config),
+        serving,
+        faults: Faults::NONE,
+    };
     let topology = Topology::start(config, parts)?;
     print_places(config, listen);
     Ok(Started { topology, signals, _folder: folder })

@@ -8,7 +8,7 @@ use engine::HostUrl;
 use http::Uri;
 
 use super::problem::{Origin, Problem};
-use super::{ByteSize, ClickHouseSink, Config, Host, JournalKind, KafkaSink};
+use super::{ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, JournalKind, KafkaSink};
 
 /// Notes everything that is wrong with `config`.
 pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problems: &mut Vec<Problem>) {
@@ -20,6 +20,11 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     checks.at_least("collect.discovery_interval", config.collect.discovery_interval, Duration::from_secs(1));
     checks.at_least("batch.age", config.batch.age, millisecond);
     checks.size_at_least("batch.bytes", config.batch.bytes, ByteSize::new(1 << 10));
+    checks.at_least("losses.interval", config.losses.interval, Duration::from_millis(100));
+    checks.size_at_least("deadletter.bytes", config.deadletter.bytes, ByteSize::new(1 << 20));
+    if config.deadletter.to == DeadLetterPlace::Topic && !config.sinks.kafka.enabled {
+        checks.say("deadletter.to", "a topic needs Kafka: enable `sinks.kafka`, or keep refused records in a \"file\"");
+    }
     checks.at_least("retry.min", config.retry.min, millisecond);
     checks.at_least("sinks.sqlite.retention_raw", config.sinks.sqlite.retention_raw, Duration::from_secs(60));
     checks.at_least("sinks.sqlite.retention_events", config.sinks.sqlite.retention_events, Duration::from_secs(60));

@@ -27,8 +27,8 @@ pub use load::{CONFIG_VARIABLE, Environment, Loaded, Overrides, load};
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::{example, page};
 pub use values::{
-    ByteSize, CollectMode, Compression, InvalidByteSize, JournalKind, JournalSync, LogFormat, Properties, Secret,
-    WhenFull,
+    ByteSize, CollectMode, Compression, DeadLetterPlace, InvalidByteSize, JournalKind, JournalSync, LogFormat,
+    Properties, Secret, WhenFull,
 };
 
 pub(crate) use section::{Section, SectionInfo};
@@ -51,6 +51,10 @@ section! {
         batch: BatchPolicy,
         /// What lies between collecting and delivering.
         journal: JournalSettings,
+        /// How losses are told.
+        losses: Losses,
+        /// Where records go that a server will never take.
+        deadletter: DeadLetter,
         /// How failed deliveries and lost hosts are tried again.
         retry: Retry,
         /// Where records go.
@@ -74,6 +78,11 @@ impl Config {
     /// Where the journal on disk is.
     pub fn journal_folder(&self) -> PathBuf {
         self.data_dir.join("journal")
+    }
+
+    /// Where refused records are kept: `deadletter` in the data folder.
+    pub fn dead_letter_folder(&self) -> PathBuf {
+        self.data_dir.join("deadletter")
     }
 
     /// Where the SQLite sink keeps its database: `sinks.sqlite.path`, else `dockstream.db` in the data folder.
@@ -151,6 +160,25 @@ section! {
         sync: JournalSync = value("interval"),
         /// Time between two syncs, with `sync = "interval"`.
         sync_interval: Duration = value("500ms"),
+    }
+}
+
+section! {
+    /// How losses are told: what was dropped, where, why and how many, as records of the stream `losses`.
+    Losses {
+        /// Time between two reports. One that would tell nothing new is not made.
+        interval: Duration = value("10s"),
+    }
+}
+
+section! {
+    /// Where records go that a server will never take, with the error: see `dockstream deadletter`.
+    DeadLetter {
+        /// `file` for JSON lines in `data_dir/deadletter/`, `topic` for the topic `docker.deadletter` of the
+        /// Kafka sink's cluster, with that sink's prefix and settings.
+        to: DeadLetterPlace = value("file"),
+        /// Size of the files. When they are full the oldest records are removed, and counted.
+        bytes: ByteSize = value("64MiB"),
     }
 }
 

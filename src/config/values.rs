@@ -206,6 +206,16 @@ choice! {
 }
 
 choice! {
+    /// Where refused records go.
+    DeadLetterPlace: "\"file\" or \"topic\"" {
+        /// JSON lines in the data folder.
+        File = "file",
+        /// A topic of the Kafka sink's cluster.
+        Topic = "topic",
+    }
+}
+
+choice! {
     /// How log lines look.
     LogFormat: "\"auto\", \"pretty\" or \"json\"" {
         /// Pretty on a terminal, JSON elsewhere.

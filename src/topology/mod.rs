@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! root            rest_for_one
-//! ├ delivery      one_for_one    Sink[i], Journal, Batcher
+//! ├ delivery      one_for_one    Sink[i], Journal, Batcher, LossReporter
 //! ├ parsing       one_for_one    Parser[0..n], each on a thread of its own
 //! ├ hosts         one_for_one    a group per Docker host
 //! │  └ host       rest_for_one   HostConnection, streams, Inventory, EventMonitor, StreamSet
@@ -35,10 +35,11 @@ use pipeline::books::{Books, StreamBooks};
 use pipeline::faults::Faults;
 use pipeline::host_connection::HostBoard;
 use pipeline::journal::{Intake, JournalDeps, JournalWriter};
+use pipeline::losses::{LossReporter, LossReporterDeps, Reported};
 use pipeline::messages::Append;
 use pipeline::metrics::{MetricError, Metrics};
 use pipeline::parser::{EventPolicy, Parser, ParserDeps};
-use pipeline::ports::{EngineApi, Journal};
+use pipeline::ports::{DeadLetter, EngineApi, Journal};
 use pipeline::sink::{Sink, SinkDeps};
 
 use crate::config::Config;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub engines: Vec<Arc<dyn EngineApi>>,
     /// Where records go.
     pub sinks: Vec<SinkPlan>,
+    /// Where records go that no server takes.
+    pub dead_letter: Arc<dyn DeadLetter>,
     /// The API's socket, and what it reads; `None` where nothing is served.
     pub serving: Option<Serving>,
     /// Armed faults: none, outside of tests.
@@ -141,7 +144,7 @@ impl Topology {
         };
         let board = HostBoard::default();
         let healths: Vec<_> = parts.sinks.iter().map(|plan| (plan.name.clone(), plan.health.clone())).collect();
-        let delivery = delivery(&shared, ledger, parts.sinks, &mut threads)?;
+        let delivery = delivery(&shared, config, ledger, (parts.sinks, parts.dead_letter), &mut threads)?;
         let parsing = parsing(&shared, config, &mut threads)?;
         let hosts = hosts::group(&shared, &HostParts::new(config, board.clone(), parts.engines, &*journal))?;
         // The view needs the tree, and the API server, a part of the tree, needs the view.
@@ -273,15 +276,19 @@ fn raise_epoch(folder: &Path) -> Result<u64, TopologyError> {
 /// Sinks first: they end last, when the journal is closed and they have had everything.
 fn delivery(
     shared: &Shared,
+    config: &Config,
     ledger: BatchLedger,
-    plans: Vec<SinkPlan>,
+    (plans, dead_letter): (Vec<SinkPlan>, Arc<dyn DeadLetter>),
     threads: &mut Threads,
 ) -> Result<GroupSpec, TopologyError> {
     let batching = threads.spawn();
     let plans: Vec<(SinkPlan, ArbiterHandle)> = plans.into_iter().map(|plan| (plan, threads.spawn())).collect();
-    let (shared, intake) = (shared.clone(), Intake::default());
+    // What earlier lives lost was told by them, up to the journal's mark.
+    let reported = Arc::new(Reported::resuming(&shared.journal.marks()));
+    let (shared, intake, report_interval) = (shared.clone(), Intake::default(), config.losses.interval);
     Ok(GroupSpec::new("delivery", Strategy::OneForOne, Intensity::try_new(5, MINUTE)?, shared.retry, move |_| {
-        let mut children: Vec<ChildSpec> = plans.iter().map(|(plan, thread)| sink(&shared, plan, thread)).collect();
+        let mut children: Vec<ChildSpec> =
+            plans.iter().map(|(plan, thread)| sink(&shared, &dead_letter, plan, thread)).collect();
         let (journal_mailbox, journal_inbox) = mailbox::<JournalWriter>(JOURNAL_BATCHES);
         let (batcher_mailbox, batcher_inbox): (Mailbox<Batcher>, _) = mailbox(BATCHER_ROWS);
         shared.wiring.batcher.set(batcher_mailbox.outlet());
@@ -297,18 +304,31 @@ fn delivery(
         let outlet: Outlet<Append> = journal_mailbox.outlet();
         let deps = BatcherDeps { ledger: ledger.clone(), journal: outlet, faults: shared.faults.clone() };
         let batcher = ChildSpec::actor("batcher", batcher_inbox, move |cell| Batcher::new(cell, deps));
-        children.extend([journal, batcher].map(|child| child.on(Placement::On(batching.clone())).stall_after(STALL)));
+        // Last, so that it tells what was lost while everything before it drained.
+        let deps = LossReporterDeps {
+            books: shared.books.clone(),
+            journal: shared.journal.clone(),
+            reported: reported.clone(),
+            batcher: batcher_mailbox.outlet(),
+            interval: report_interval,
+            faults: shared.faults.clone(),
+        };
+        let (_, inbox) = mailbox::<LossReporter>(1);
+        let losses = ChildSpec::actor("losses", inbox, move |cell| LossReporter::new(cell, deps));
+        let here = |child: ChildSpec| child.on(Placement::On(batching.clone())).stall_after(STALL);
+        children.extend([journal, batcher, losses].map(here));
         children
     }))
 }
 
-fn sink(shared: &Shared, plan: &SinkPlan, thread: &ArbiterHandle) -> ChildSpec {
+fn sink(shared: &Shared, dead_letter: &Arc<dyn DeadLetter>, plan: &SinkPlan, thread: &ArbiterHandle) -> ChildSpec {
     // A sink reads the journal: its own mailbox carries no data.
     let (_, inbox) = mailbox::<Sink>(1);
     let deps = SinkDeps {
         name: plan.name.clone(),
         connect: plan.connect.clone(),
         journal: shared.journal.clone(),
+        dead_letter: dead_letter.clone(),
         backoff: shared.retry,
         health: plan.health.clone(),
         metrics: shared.metrics.clone(),

@@ -86,7 +86,7 @@ impl Sight for View {
     }
 
     fn losses(&self) -> Vec<LossRecord> {
-        self.journal.losses()
+        self.books.losses().into_iter().chain(self.journal.losses()).collect()
     }
 
     fn readiness(&self) -> Readiness {

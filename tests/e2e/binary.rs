@@ -51,6 +51,11 @@ impl Launch {
         Self { folder: finished.folder.clone(), arguments: Vec::new(), variables: Vec::new(), disk: None }
     }
 
+    /// A command in the folder of one that runs, with the same configuration.
+    pub fn beside(running: &Dockstream) -> Self {
+        Self { folder: running.folder.clone(), arguments: Vec::new(), variables: Vec::new(), disk: None }
+    }
+
     /// One that watches the engine at `socket` under the name `real`, with more configuration below.
     pub fn watching(socket: &Path, more: &str) -> Self {
         Self::new(&format!("[[hosts]]\nname = \"real\"\nurl = \"unix://{}\"\n{more}", socket.display()))

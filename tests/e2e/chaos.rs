@@ -12,12 +12,12 @@ use crate::pipeline::{Recorder, configured, count, eventually, on_a_system, sqli
 
 /// Panics at a point as often as it is told to.
 #[derive(Clone, Default)]
-struct Saboteur {
+pub struct Saboteur {
     orders: Arc<Mutex<HashMap<Point, u32>>>,
 }
 
 impl Saboteur {
-    fn faults(&self) -> Faults {
+    pub fn faults(&self) -> Faults {
         let saboteur = self.clone();
         Faults::armed(move |point| {
             let is_due = match saboteur.orders.lock().unwrap().get_mut(&point) {
@@ -31,11 +31,11 @@ impl Saboteur {
         })
     }
 
-    fn order(&self, point: Point, panics: u32) {
+    pub fn order(&self, point: Point, panics: u32) {
         self.orders.lock().unwrap().insert(point, panics);
     }
 
-    fn is_done(&self, point: Point) -> bool {
+    pub fn is_done(&self, point: Point) -> bool {
         self.orders.lock().unwrap().get(&point) == Some(&0)
     }
 }

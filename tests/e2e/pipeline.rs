@@ -1,14 +1,15 @@
 //! The whole pipeline in this process, against a simulated engine: for faults that only the inside can cause.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dockstream::commands::engines;
+use dockstream::commands::{dead_letter, engines};
 use dockstream::config::{self, Config, Environment, Overrides};
 use dockstream::topology::{Parts, SinkPlan, Topology};
-use model::{BatchId, Stream};
+use model::{BatchId, LossRecord, Rows, Stream};
 use pipeline::faults::Faults;
 use pipeline::ports::{Appetite, Deliver, DeliverError, Range, Receipt};
 use sinks::sqlite::{SqliteConfig, SqliteSink};
@@ -33,7 +34,8 @@ pub fn configured(folder: &Path, variables: &[(&str, &str)]) -> Config {
 
 /// Starts the pipeline of `config` with these sinks.
 pub fn start(config: &Config, sinks: Vec<SinkPlan>, faults: Faults) -> Topology {
-    let parts = Parts { engines: engines(config).unwrap(), sinks, serving: None, faults };
+    let (engines, dead_letter) = (engines(config).unwrap(), dead_letter(config));
+    let parts = Parts { engines, sinks, dead_letter, serving: None, faults };
     Topology::start(config, parts).unwrap()
 }
 
@@ -72,12 +74,18 @@ pub async fn eventually_within<T>(limit: Duration, what: &str, mut probe: impl F
 #[derive(Clone, Default)]
 pub struct Recorder {
     taken: Arc<Mutex<Vec<BatchId>>>,
+    losses: Arc<Mutex<BTreeMap<(u64, u64), LossRecord>>>,
 }
 
 impl Recorder {
     pub fn plan(&self, name: &str) -> SinkPlan {
         let recorder = self.clone();
         SinkPlan::new(name, move || Box::new(recorder.clone()))
+    }
+
+    /// The records of losses, each once.
+    pub fn losses(&self) -> Vec<LossRecord> {
+        self.losses.lock().unwrap().values().cloned().collect()
     }
 
     /// Distinct sequence numbers taken of a stream, and how many were taken more than once.
@@ -112,6 +120,12 @@ impl Deliver for Recorder {
 
     async fn deliver(&mut self, range: &Range) -> Result<Receipt, DeliverError> {
         self.taken.lock().unwrap().extend(range.batches.iter().map(|batch| batch.id.clone()));
+        for batch in &range.batches {
+            if let Rows::Losses(rows) = &batch.rows {
+                let named = rows.iter().zip(batch.id.first..).map(|(row, sequence)| ((batch.id.epoch, sequence), row));
+                self.losses.lock().unwrap().extend(named.map(|(name, row)| (name, row.clone())));
+            }
+        }
         Ok(Receipt::default())
     }
 }

@@ -3,15 +3,18 @@
 //! `received = parsed + dropped before parsing + being parsed`, and
 //! `parsed = journaled + dropped after parsing + being batched`.
 
+mod drops;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use model::{LossReason, Stream};
+use model::{LossReason, LossRecord, Stream};
 use serde::Serialize;
 
 use crate::position::{Place, by_source};
+use drops::{Drops, Span};
 
-/// The books of all streams. Shared by every stage; counting is one atomic addition.
+/// The books of all streams. Shared by every stage; counting takes no lock.
 #[derive(Debug, Default)]
 pub struct Books {
     streams: [StreamLedger; Stream::ALL.len()],
@@ -23,7 +26,7 @@ struct StreamLedger {
     received: AtomicU64,
     parsed: AtomicU64,
     journaled: AtomicU64,
-    dropped: [[AtomicU64; LossReason::ALL.len()]; 2],
+    dropped: [[Drops; LossReason::ALL.len()]; 2],
 }
 
 /// How far a record has come.
@@ -51,10 +54,7 @@ impl Books {
         let ledger = self.ledger(stream);
         let dropped = |stage: usize| -> Vec<(LossReason, u64)> {
             let counts = LossReason::ALL.iter().zip(&ledger.dropped[stage]);
-            counts
-                .map(|(reason, count)| (*reason, count.load(Ordering::Relaxed)))
-                .filter(|(_, count)| *count > 0)
-                .collect()
+            counts.map(|(reason, drops)| (*reason, drops.count())).filter(|(_, count)| *count > 0).collect()
         };
         // Read against the flow, so that nothing is seen to arrive that was not seen to leave.
         let journaled = ledger.journaled.load(Ordering::Relaxed);
@@ -63,6 +63,36 @@ impl Books {
         let dropped_before_parsing = dropped(0);
         let received = ledger.received.load(Ordering::Relaxed);
         StreamBooks { stream, received, parsed, journaled, dropped_before_parsing, dropped_after_parsing }
+    }
+
+    /// Everything lost before the journal, by stream and reason, with the times at which the first and the last
+    /// were dropped. Records of losses are not in it: what one of them tells is told by the next.
+    pub fn losses(&self) -> Vec<LossRecord> {
+        self.sums(Drops::span)
+    }
+
+    /// The same counts, with the times of what was dropped since the last call. For the one who reports them.
+    pub fn fresh_losses(&self) -> Vec<LossRecord> {
+        self.sums(Drops::take_fresh_span)
+    }
+
+    fn sums(&self, span: fn(&Drops) -> Option<Span>) -> Vec<LossRecord> {
+        let mut sums = Vec::new();
+        for stream in Stream::ALL.into_iter().filter(|stream| *stream != Stream::Losses) {
+            let [received, parsed] = &self.ledger(stream).dropped;
+            for ((reason, before), after) in LossReason::ALL.into_iter().zip(received).zip(parsed) {
+                // Counts first: whatever is counted has left its time.
+                let count = before.count() + after.count();
+                let spans = [span(before), span(after)];
+                if count == 0 || reason.is_expected() {
+                    continue;
+                }
+                let span = spans.into_iter().flatten().reduce(Span::join).unwrap_or_else(Span::now);
+                let (first_at, last_at) = (span.first, span.last);
+                sums.push(LossRecord { stream, sink: None, reason, count, first_at, last_at });
+            }
+        }
+        sums
     }
 
     /// From now on, what is dropped without a word is lost to the end of the process.
@@ -200,8 +230,9 @@ impl Custody {
     fn settle_as_lost(&mut self, reason: LossReason) {
         let count = std::mem::take(&mut self.count);
         if count > 0 {
-            let counter = &self.books.ledger(self.stream).dropped[self.stage as usize][reason as usize];
-            counter.fetch_add(count, Ordering::Relaxed);
+            let drops = &self.books.ledger(self.stream).dropped[self.stage as usize][reason as usize];
+            // What is expected is frequent, and nobody asks when it was.
+            if reason.is_expected() { drops.add(count) } else { drops.add_now(count) }
         }
         by_source(self.places.iter(), |source, places| source.lost(places));
         self.places.clear();
@@ -226,6 +257,10 @@ impl Drop for Custody {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use model::Timestamp;
+
     use super::*;
     use crate::ports::Mark;
     use crate::position::Source;
@@ -310,5 +345,33 @@ mod tests {
         let books = books.of(Stream::Stats);
         assert_eq!((books.journaled, sum(&books.dropped_after_parsing)), (4, 6));
         assert!(books.is_settled());
+    }
+
+    #[test]
+    fn losses_are_told_with_their_times_and_the_fresh_ones_with_those_since_the_last_look() {
+        let books = Books::new();
+        let before = Timestamp::from(SystemTime::now());
+        books.receive(Stream::Stats).lost(LossReason::Truncated);
+        books.receive(Stream::Stats).parsed().lost(LossReason::Truncated);
+        let first = books.fresh_losses();
+        assert_eq!(books.losses(), first);
+        assert_eq!((first.len(), first[0].count, first[0].sink.as_deref()), (1, 2, None));
+        assert!(before <= first[0].first_at && first[0].first_at <= first[0].last_at, "{first:?}");
+        books.receive(Stream::Stats).lost(LossReason::Truncated);
+        let fresh = books.fresh_losses();
+        assert_eq!((fresh[0].count, books.losses()[0].first_at), (3, first[0].first_at));
+        assert!(fresh[0].first_at >= first[0].last_at, "{fresh:?} came after {first:?}");
+    }
+
+    #[test]
+    fn what_is_expected_and_what_tells_of_losses_is_in_the_books_and_is_no_loss() {
+        let books = Books::new();
+        for reason in [LossReason::EmptyFrame, LossReason::DuplicateFrame, LossReason::BetweenIntervals] {
+            books.receive(Stream::Stats).lost(reason);
+        }
+        books.receive(Stream::Losses).parsed().lost(LossReason::Panic);
+        assert_eq!(books.losses(), []);
+        assert_eq!(books.of(Stream::Stats).dropped_before_parsing.len(), 3);
+        assert_eq!(books.of(Stream::Losses).dropped_after_parsing, [(LossReason::Panic, 1)]);
     }
 }

@@ -22,6 +22,8 @@ pub enum Point {
     Batcher,
     /// `Batcher`, with a closed batch in the ledger.
     BatcherHandOver,
+    /// `LossReporter`, with records of losses in hand.
+    LossReporter,
     /// `Journal`, with batches in hand.
     Journal,
     /// `Journal`, after the log took batches and before their sources know.

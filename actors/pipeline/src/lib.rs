@@ -11,6 +11,7 @@ pub mod faults;
 pub mod host_connection;
 pub mod inventory;
 pub mod journal;
+pub mod losses;
 pub mod messages;
 pub mod metrics;
 pub mod outbox;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use actor_runtime::Weight;
 use bytes::Bytes;
 use model::{
-    Batch, ContainerMeta, ContainerRecord, CpuClock, EngineEvent, EventRecord, HostName, HostRecord, NetworkScope,
-    OsFamily, StatsRecord, Stream, Timestamp,
+    Batch, ContainerMeta, ContainerRecord, CpuClock, EngineEvent, EventRecord, HostName, HostRecord, LossRecord,
+    NetworkScope, OsFamily, StatsRecord, Stream, Timestamp,
 };
 
 use crate::books::Custody;
@@ -116,7 +116,7 @@ impl Weight for Observation {
     }
 }
 
-/// Records of one stream. From `Parser` to `Batcher`; weighs its rows, at most 64, or what one large record takes.
+/// Records of one stream. From `Parser` and `LossReporter` to `Batcher`; weighs its rows, at most 64, or what one large record takes.
 #[derive(Debug)]
 pub struct Chunk {
     /// The records.
@@ -133,6 +133,7 @@ pub enum ChunkRows {
     Event(Box<EventRecord>),
     Container(Box<ContainerRecord>),
     Host(Box<HostRecord>),
+    Losses(Vec<LossRecord>),
 }
 
 impl Weight for Chunk {
@@ -142,6 +143,7 @@ impl Weight for Chunk {
             ChunkRows::Event(row) => row.size() / ROW,
             ChunkRows::Container(row) => row.size() / ROW,
             ChunkRows::Host(row) => row.size() / ROW,
+            ChunkRows::Losses(rows) => rows.len(),
         };
         u32::try_from(rows).unwrap_or(u32::MAX)
     }

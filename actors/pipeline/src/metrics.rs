@@ -11,7 +11,7 @@ use prometheus::{
 };
 
 use crate::books::Books;
-use crate::ports::Journal;
+use crate::ports::{Journal, Kept};
 
 /// The metrics of one process. Cheap to share; counting is an atomic addition.
 pub struct Metrics {
@@ -40,6 +40,8 @@ pub struct Metrics {
     journaled: IntCounterVec,
     dropped: IntCounterVec,
     sink_rows: IntCounterVec,
+    dead_letters: IntCounterVec,
+    dead_letters_removed: IntCounterVec,
     sink_pending: IntGaugeVec,
     sink_lag: GaugeVec,
     depth: IntGaugeVec,
@@ -140,6 +142,16 @@ impl Metrics {
                 "records of a sink, by what became of them",
                 &["sink", "outcome"],
             )?,
+            dead_letters: counter(
+                "deadletter_records_total",
+                "records refused for good and kept in the dead letter",
+                &["sink", "stream"],
+            )?,
+            dead_letters_removed: counter(
+                "deadletter_removed_total",
+                "records removed from the dead letter to make room: nobody has them any more",
+                &["sink", "stream"],
+            )?,
             sink_pending: gauge("sink_lag_records", "records a sink has still to deliver", &["sink"])?,
             sink_lag: seconds("sink_lag_seconds", "age of the oldest record a sink has still to deliver", &["sink"])?,
             depth: gauge("mailbox_depth", "units queued or being handled, by stage", &["stage"])?,
@@ -220,6 +232,16 @@ impl Metrics {
     /// A successful delivery.
     pub fn delivered(&self, sink: &str, took: Duration) {
         self.delivery.with_label_values(&[sink]).observe(took.as_secs_f64());
+    }
+
+    /// Records of a sink that the dead letter has now, and older ones it has no more.
+    pub fn dead_lettered(&self, sink: &str, kept: &Kept) {
+        for (stream, count) in &kept.new {
+            self.dead_letters.with_label_values(&[sink, stream.name()]).inc_by(*count);
+        }
+        for ((sink, stream), count) in &kept.removed {
+            self.dead_letters_removed.with_label_values(&[sink, stream.name()]).inc_by(*count);
+        }
     }
 
     /// An answered request of the API; `route` is its template.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{ContainerRecord, EngineEvent, EventRecord, HostRecord, StatsRecord};
+use model::{ContainerRecord, EngineEvent, EventRecord, HostRecord, LossRecord, StatsRecord};
 
 /// Estimated memory of a value, in bytes.
 pub trait Size {
@@ -42,6 +42,12 @@ impl Size for ContainerRecord {
 impl Size for HostRecord {
     fn size(&self) -> usize {
         size_of::<Self>() + 256
+    }
+}
+
+impl Size for LossRecord {
+    fn size(&self) -> usize {
+        size_of::<Self>() + 32
     }
 }
 

@@ -26,7 +26,7 @@ pub trait Sight: Send + Sync + 'static {
     /// Every configured host, whether it answers or not.
     fn hosts(&self) -> Vec<HostRecord>;
 
-    /// What was dropped since the start, one record a stream, sink and reason.
+    /// What was lost, one record a stream, sink and reason.
     fn losses(&self) -> Vec<LossRecord>;
 
     /// Whether the process does its job.

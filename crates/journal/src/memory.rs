@@ -168,6 +168,10 @@ impl Journal for MemoryJournal {
     fn losses(&self) -> Vec<LossRecord> {
         self.state().losses.records()
     }
+
+    fn fresh_losses(&self) -> Vec<LossRecord> {
+        self.state().losses.fresh_records()
+    }
 }
 
 #[cfg(test)]

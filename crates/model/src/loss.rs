@@ -65,6 +65,12 @@ impl LossReason {
         Self::Rejected,
     ];
 
+    /// True where nothing that was wanted is missing: the engine sent what holds no sample, or more than was asked
+    /// for. It is counted like every drop, but it is no loss.
+    pub const fn is_expected(self) -> bool {
+        matches!(self, Self::EmptyFrame | Self::DuplicateFrame | Self::BetweenIntervals)
+    }
+
     /// The word in metrics, JSON and SQL.
     pub const fn name(self) -> &'static str {
         match self {
@@ -105,8 +111,8 @@ pub struct LossRecord {
     pub reason: LossReason,
     /// Records lost.
     pub count: u64,
-    /// Time of the first lost record.
+    /// Time of the first lost record; of those that never became records, when the first was dropped.
     pub first_at: Timestamp,
-    /// Time of the last lost record.
+    /// Time of the last lost record; of those that never became records, when the last was dropped.
     pub last_at: Timestamp,
 }

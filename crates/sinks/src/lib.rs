@@ -5,6 +5,7 @@
 //! acts on it. What it does promise is that the same range, sent again after any error, is stored once.
 
 pub mod clickhouse;
+pub mod deadletter;
 pub mod kafka;
 pub mod sqlite;
 

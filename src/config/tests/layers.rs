@@ -51,6 +51,7 @@ fn every_key_outside_of_lists_can_be_set_by_its_own_variable() {
                 "disk",
                 "always",
                 "block",
+                "file",
             ]
             .iter()
             .filter(|value| {

@@ -134,6 +134,19 @@ fn kafka_needs_brokers_and_keeps_what_its_guarantees_rest_on() {
 }
 
 #[test]
+fn a_dead_letter_in_a_topic_needs_kafka_and_one_in_files_some_room() {
+    assert_eq!(
+        said("[deadletter]\nto = \"topic\""),
+        "`deadletter.to` (pipeline.toml:2): a topic needs Kafka: enable `sinks.kafka`, or keep refused records in a \"file\""
+    );
+    assert!(file("[deadletter]\nto = \"topic\"\n[sinks.kafka]\nenabled = true\nbrokers = [\"a:1\"]").is_ok());
+    assert_eq!(
+        said("[deadletter]\nbytes = \"64KiB\""),
+        "`deadletter.bytes` (pipeline.toml:2): 64KiB is too small: at least 1MiB"
+    );
+}
+
+#[test]
 fn clickhouse_needs_an_address_without_a_password_in_it() {
     let clickhouse = |keys: &str| said(&format!("[sinks.clickhouse]\nenabled = true\n{keys}"));
     assert_eq!(

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{
-    Batch, BatchId, ContainerRecord, EventRecord, HostRecord, NodeName, Rows, StatsRecord, Stream, Timestamp, Trigger,
+    Batch, BatchId, ContainerRecord, EventRecord, HostRecord, LossRecord, NodeName, Rows, StatsRecord, Stream,
+    Timestamp, Trigger,
 };
 use tokio::time::Instant;
 
@@ -30,6 +31,7 @@ struct Inner {
     events: Open<EventRecord>,
     containers: Open<ContainerRecord>,
     hosts: Open<HostRecord>,
+    losses: Open<LossRecord>,
     closed: VecDeque<Append>,
 }
 
@@ -57,6 +59,7 @@ impl BatchLedger {
             events: Open::new(Stream::Events, books),
             containers: Open::new(Stream::Containers, books),
             hosts: Open::new(Stream::Hosts, books),
+            losses: Open::new(Stream::Losses, books),
             closed: VecDeque::new(),
         };
         Self { inner: Arc::new(Mutex::new(inner)) }
@@ -73,6 +76,7 @@ impl BatchLedger {
                 inner.extend(|inner| &mut inner.containers, vec![*row], custody, now, Rows::Containers)
             }
             ChunkRows::Host(row) => inner.extend(|inner| &mut inner.hosts, vec![*row], custody, now, Rows::Hosts),
+            ChunkRows::Losses(rows) => inner.extend(|inner| &mut inner.losses, rows, custody, now, Rows::Losses),
         }
     }
 
@@ -165,7 +169,7 @@ impl Inner {
             Stream::Events => self.events.opened(),
             Stream::Containers => self.containers.opened(),
             Stream::Hosts => self.hosts.opened(),
-            Stream::Losses => None,
+            Stream::Losses => self.losses.opened(),
         }
     }
 
@@ -175,7 +179,7 @@ impl Inner {
             Stream::Events => self.close_one(|inner| &mut inner.events, trigger, Rows::Events),
             Stream::Containers => self.close_one(|inner| &mut inner.containers, trigger, Rows::Containers),
             Stream::Hosts => self.close_one(|inner| &mut inner.hosts, trigger, Rows::Hosts),
-            Stream::Losses => {}
+            Stream::Losses => self.close_one(|inner| &mut inner.losses, trigger, Rows::Losses),
         }
     }
 

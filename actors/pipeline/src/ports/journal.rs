@@ -62,6 +62,9 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Everything dropped so far, by sink, stream and reason.
     fn losses(&self) -> Vec<LossRecord>;
+
+    /// The same counts, with the times of what was dropped since the last call. For the one who reports them.
+    fn fresh_losses(&self) -> Vec<LossRecord>;
 }
 
 /// Where a source begins again.

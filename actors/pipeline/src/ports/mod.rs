@@ -1,9 +1,11 @@
 //! What the pipeline needs of the outside world.
 
+mod dead_letter;
 mod deliver;
 mod engine;
 mod journal;
 
+pub use dead_letter::{DeadLetter, DeadLetterError, Kept, Letter};
 pub use deliver::{Appetite, Deliver, DeliverError, FailureClass, Range, Receipt, Rejection};
 pub use engine::{Decode, EngineApi, EngineError, EngineFailure, EngineInfo, EventFeed, FrameFeed};
 pub use journal::{Journal, JournalError, Mark, Plan, SinkBooks, StorageState};

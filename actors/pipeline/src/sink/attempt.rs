@@ -181,7 +181,8 @@ fn middle(range: &Range, (from, to): (usize, usize)) -> Option<usize> {
     }
 }
 
-fn slice(batch: &Batch, from: usize, to: usize) -> Batch {
+/// The rows of a batch from one index up to another, under their own sequence numbers.
+pub(super) fn slice(batch: &Batch, from: usize, to: usize) -> Batch {
     let rows = match &batch.rows {
         Rows::Stats(rows) => Rows::Stats(rows[from..to].into()),
         Rows::Events(rows) => Rows::Events(rows[from..to].into()),

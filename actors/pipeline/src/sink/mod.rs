@@ -1,25 +1,27 @@
 //! Sink: reads the journal at its own pace and delivers to one server.
 //!
-//! In: ranges of the log, by its own cursor. Out: the server. Owns its client, made anew at every start.
+//! In: ranges of the log, by its own cursor. Out: the server; what that refuses for good goes to the dead letter. Owns its client, made anew at every start.
 //! A restart loses nothing: the range in hand is still the cursor's, and is delivered again.
 
 mod attempt;
 mod health;
+mod letters;
 mod retry;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix::fut::wrap_future;
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler};
 use actor_runtime::{Backoff, Cell, Drain, Exit, Progress};
+use model::Timestamp;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::faults::{Faults, Point};
 use crate::metrics::Metrics;
-use crate::ports::{Deliver, DeliverError, FailureClass, Journal, JournalError, Plan, Range, Receipt};
+use crate::ports::{DeadLetter, Deliver, DeliverError, FailureClass, Journal, JournalError, Plan, Range, Receipt};
 use attempt::{Delivery, Guard, Setback, Step};
 use retry::Attempts;
 
@@ -34,6 +36,8 @@ pub struct SinkDeps {
     pub connect: Arc<dyn Fn() -> Box<dyn Deliver> + Send + Sync>,
     /// The log.
     pub journal: Arc<dyn Journal>,
+    /// Where records are kept that its server will never take.
+    pub dead_letter: Arc<dyn DeadLetter>,
     /// Waits between attempts.
     pub backoff: Backoff,
     /// Whether it delivers, for readiness.
@@ -96,8 +100,10 @@ async fn run(deps: SinkDeps, progress: Progress, draining: CancellationToken) ->
                 stream = first.stream.name(),
                 sequence = first.sequence,
                 error = first.error,
-                "records refused for good; the first of them"
+                "records refused for good go to the dead letter; the first of them"
             );
+            // Before the range is committed: a letter may come twice, and is kept once.
+            bury(&deps, &*deliver, &range, &receipt, &mut attempts).await;
         }
         if let Err(error) = commit(&deps, &range, &receipt, &mut attempts).await {
             // The range stays the cursor's: at least once.
@@ -176,6 +182,32 @@ async fn prepare(deliver: &mut dyn Deliver, attempts: &mut Attempts<'_>) {
             Ok(()) if was_well => return attempts.prepared(),
             Ok(()) => return,
             Err(error) => attempts.failed(deliver, &error).await,
+        }
+    }
+}
+
+/// Puts what was refused into the dead letter, however long that does not take it.
+async fn bury(deps: &SinkDeps, deliver: &dyn Deliver, range: &Range, receipt: &Receipt, attempts: &mut Attempts<'_>) {
+    let letters = letters::letters(&deps.name, range, receipt, Timestamp::from(SystemTime::now()));
+    loop {
+        let kept = {
+            let _protected = attempts.progress.protect();
+            deps.dead_letter.keep(&letters).await
+        };
+        match kept {
+            Ok(kept) => {
+                for ((sink, stream), records) in &kept.removed {
+                    tracing::error!(
+                        sink,
+                        stream = stream.name(),
+                        records,
+                        "the dead letter is full; its oldest records were removed"
+                    );
+                }
+                deps.metrics.dead_lettered(&deps.name, &kept);
+                return attempts.prepared();
+            }
+            Err(error) => attempts.failed(deliver, &DeliverError::new(FailureClass::Retry, error.to_string())).await,
         }
     }
 }

@@ -84,4 +84,7 @@ impl Journal for OddLog {
     fn losses(&self) -> Vec<LossRecord> {
         self.log.losses()
     }
+    fn fresh_losses(&self) -> Vec<LossRecord> {
+        self.log.fresh_losses()
+    }
 }

@@ -11,7 +11,10 @@ use model::{Batch, BatchId, LossReason, LossRecord, NodeName, Rows, Stream, Time
 use pipeline::books::Books;
 use pipeline::faults::Faults;
 use pipeline::metrics::Metrics;
-use pipeline::ports::{Appetite, Deliver, DeliverError, FailureClass, Journal, Range, Receipt, SinkBooks};
+use pipeline::ports::{
+    Appetite, DeadLetter, DeadLetterError, Deliver, DeliverError, FailureClass, Journal, Kept, Letter, Range, Receipt,
+    SinkBooks,
+};
 use pipeline::sink::{Sink, SinkDeps, SinkHealth};
 use tokio::time::{Instant, sleep};
 
@@ -28,6 +31,8 @@ struct Server {
     /// So many calls do not return.
     hanging: AtomicU32,
     unprepared: AtomicU32,
+    /// A row that is never taken.
+    refused: Option<u64>,
     /// Whoever is given this row panics.
     deadly: Option<u64>,
     slowness: Duration,
@@ -74,6 +79,9 @@ impl Deliver for Client {
         }
         let rows: Vec<u64> = range.batches.iter().flat_map(|batch| batch.id.first..=batch.id.last).collect();
         assert!(self.0.deadly.is_none_or(|deadly| !rows.contains(&deadly)), "a row this client cannot stand");
+        if self.0.refused.is_some_and(|refused| rows.contains(&refused)) {
+            return Err(DeliverError::new(FailureClass::Poison, "no good"));
+        }
         if spend(&self.0.splitting) {
             return Err(DeliverError::new(FailureClass::Split, "too large"));
         }
@@ -83,8 +91,28 @@ impl Deliver for Client {
     }
 }
 
+/// A dead letter that fails for a while.
+#[derive(Default)]
+struct Letters {
+    kept: Mutex<Vec<Letter>>,
+    failing: AtomicU32,
+}
+
+#[async_trait]
+impl DeadLetter for Letters {
+    async fn keep(&self, letters: &[Letter]) -> Result<Kept, DeadLetterError> {
+        if spend(&self.failing) {
+            return Err(DeadLetterError { target: "memory".into(), reason: "no space left".into() });
+        }
+        self.kept.lock().unwrap().extend(letters.iter().cloned());
+        Ok(Kept { new: [(Stream::Losses, letters.len() as u64)].into(), ..Kept::default() })
+    }
+}
+
 struct Delivery {
     journal: Arc<OddLog>,
+    letters: Arc<Letters>,
+    metrics: Arc<Metrics>,
     health: Arc<SinkHealth>,
     root: Root,
     next: u64,
@@ -95,7 +123,9 @@ impl Delivery {
         let journal = Arc::new(OddLog::new());
         let health = Arc::<SinkHealth>::default();
         let metrics = Metrics::new(Books::new()).unwrap();
+        let letters = Arc::<Letters>::default();
         let (client, shared, shown) = (Client(server.clone()), journal.clone(), health.clone());
+        let (dead_letter, counted) = (letters.clone(), metrics.clone());
         let backoff = Backoff::try_new(millis(100), seconds(10), 0.0).unwrap();
         let budget = Intensity::try_new(5, MINUTE).unwrap();
         let root = Root::start(GroupSpec::new("delivery", Strategy::OneForOne, budget, backoff, move |_| {
@@ -105,16 +135,17 @@ impl Delivery {
                 name: "fake".into(),
                 connect: Arc::new(move || Box::new(client.clone())),
                 journal: shared.clone(),
+                dead_letter: dead_letter.clone(),
                 backoff,
                 health: shown.clone(),
-                metrics: metrics.clone(),
+                metrics: counted.clone(),
                 faults: Faults::NONE,
             };
             let sink = ChildSpec::actor("fake", inbox, move |cell| Sink::new(cell, deps));
             let sink = sink.policy(RestartPolicy::Transient).shutdown(Shutdown::Timeout(Duration::MAX));
             vec![sink.stall_after(seconds(30))]
         }));
-        Self { journal, health, root, next: 0 }
+        Self { journal, letters, metrics, health, root, next: 0 }
     }
 
     /// Appends a batch of so many rows.
@@ -218,6 +249,35 @@ fn a_row_on_which_the_client_panics_is_rejected_alone_within_the_budget_of_the_g
         assert_eq!(*server.taken.lock().unwrap(), (0..80).filter(|row| *row != 37).collect::<Vec<_>>());
         assert_eq!(delivery.restarts(), 2);
         assert_eq!(delivery.journal.losses()[0].reason, LossReason::Rejected);
+        let letter = delivery.letters.kept.lock().unwrap()[0].clone();
+        assert_eq!(
+            (letter.sink.as_str(), letter.sequence(), letter.batch.first, letter.batch.last),
+            ("fake", 37, 30, 39)
+        );
+        assert_eq!((letter.record.rows.len(), letter.error.as_str()), (1, "the client panicked"));
+        delivery.root.kill().await;
+    });
+}
+
+#[test]
+fn a_refused_row_is_in_the_dead_letter_before_the_cursor_moves() {
+    run(async {
+        let server = Arc::new(Server { refused: Some(3), ..Server::default() });
+        let mut delivery = Delivery::start(&server);
+        wait_for("the sink", || !delivery.journal.books().is_empty()).await;
+        delivery.letters.failing.store(u32::MAX, Ordering::Relaxed);
+        delivery.append(10).await;
+        wait_for("a failure", || delivery.health.state().failures > 3).await;
+        let why = delivery.health.state().failing.unwrap();
+        assert!(why.contains("cannot keep refused records in memory: no space left"), "{why}");
+        assert_eq!((delivery.books().pending, delivery.books().rejected), (10, 0), "nothing is settled before that");
+        delivery.letters.failing.store(0, Ordering::Relaxed);
+        settled(&delivery).await;
+        let kept: Vec<u64> = delivery.letters.kept.lock().unwrap().iter().map(Letter::sequence).collect();
+        assert_eq!((kept, delivery.books().rejected, delivery.health.state().failing), (vec![3], 1, None));
+        assert_eq!(*server.taken.lock().unwrap(), [0, 1, 2, 4, 5, 6, 7, 8, 9], "and nothing was sent again meanwhile");
+        let counted = "dockstream_deadletter_records_total{sink=\"fake\",stream=\"losses\"} 1";
+        assert!(delivery.metrics.text().contains(counted), "{}", delivery.metrics.text());
         delivery.root.kill().await;
     });
 }

@@ -10,7 +10,7 @@ use actor_runtime::{
     Strategy, mailbox,
 };
 use journal::{Limits, MemoryJournal, WhenFull};
-use model::{EventRecord, Frame, HostRecord, LossReason, StatsRecord, Stream, Timestamp};
+use model::{EventRecord, Frame, HostRecord, LossReason, LossRecord, StatsRecord, Stream, Timestamp};
 use pipeline::books::Books;
 use pipeline::event_monitor::{EventMemory, EventMonitor, EventMonitorDeps};
 use pipeline::faults::Faults;
@@ -44,6 +44,7 @@ pub struct Seen {
     pub events: Vec<EventRecord>,
     pub containers: Vec<model::ContainerRecord>,
     pub hosts: Vec<HostRecord>,
+    pub losses: Vec<LossRecord>,
 }
 
 /// Stands where the batcher would; takes chunks while its gate is open.
@@ -73,6 +74,7 @@ impl Handler<Envelope<Chunk>> for Recorder {
                 ChunkRows::Event(row) => seen.events.push(*row),
                 ChunkRows::Container(row) => seen.containers.push(*row),
                 ChunkRows::Host(row) => seen.hosts.push(*row),
+                ChunkRows::Losses(rows) => seen.losses.extend(rows),
             }
             chunk.custody.journaled();
         }));

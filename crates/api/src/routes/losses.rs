@@ -32,8 +32,10 @@ pub(super) const LIST: Operation = Operation {
     id: "listLosses",
     path: "/api/losses",
     tag: Tag::Dockstream,
-    summary: "What was dropped since the start, by stream, sink and reason",
-    description: "Every drop has a reason and a count. No item means that nothing was dropped.",
+    summary: "What was lost, by stream, sink and reason",
+    description: "Before the journal since the start of the process, `sink` being null; after it since the journal began, by sink. \
+                  What is expected (`empty_frame`, `duplicate_frame`, `between_intervals`) is no loss: it is in the books at \
+                  `/api/pipeline`. No item means that nothing was lost.",
     parameters: &[
         Parameter::once("stream", Kind::Word(&STREAMS), "Of this stream."),
         Parameter::once("sink", Kind::Text, "That this sink did not get."),

@@ -305,6 +305,10 @@ impl Journal for DiskJournal {
     fn losses(&self) -> Vec<LossRecord> {
         self.shared.log().losses()
     }
+
+    fn fresh_losses(&self) -> Vec<LossRecord> {
+        self.shared.log().fresh_losses()
+    }
 }
 
 fn ended() -> JournalError {

@@ -8,6 +8,8 @@ mod complaints;
 mod config;
 mod encode;
 mod errors;
+mod letter_reader;
+mod letters;
 mod outcomes;
 mod sink;
 mod topics;
@@ -16,6 +18,8 @@ mod verdicts;
 
 pub use config::{KafkaConfig, Writer};
 pub use encode::{CONTENT_TYPE, schema_name};
+pub use letter_reader::LetterTopic;
+pub use letters::{TopicDeadLetter, letter_topic};
 pub use sink::KafkaSink;
 pub use topics::{cursors_name, topic_name};
 pub use transactions::TransactionalKafkaSink;

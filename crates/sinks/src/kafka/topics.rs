@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use super::KafkaConfig;
 use super::complaints::Complaints;
 use super::errors::{KafkaFailure, classify};
+use super::letters::letter_topic;
 
 const CREATE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -67,9 +68,38 @@ fn wanted(config: &KafkaConfig) -> Vec<Wanted> {
     Stream::ALL.into_iter().map(stream).chain(cursors).collect()
 }
 
-/// Sees that every topic is there, and makes those that are missing where that is allowed.
+/// Sees that the topic of every stream is there, and makes those that are missing where that is allowed.
 pub(super) async fn ensure<C>(
     config: &KafkaConfig,
+    producer: &Arc<ThreadedProducer<C>>,
+    complaints: &Complaints,
+) -> Result<(), KafkaFailure>
+where
+    C: ProducerContext + 'static,
+{
+    ensure_these(config, wanted(config), producer, complaints).await
+}
+
+/// The same for the topic of letters.
+pub(super) async fn ensure_letters<C>(
+    config: &KafkaConfig,
+    producer: &Arc<ThreadedProducer<C>>,
+    complaints: &Complaints,
+) -> Result<(), KafkaFailure>
+where
+    C: ProducerContext + 'static,
+{
+    let letters = Wanted {
+        name: letter_topic(&config.topic_prefix),
+        partitions: config.partitions,
+        settings: retention(Stream::Losses),
+    };
+    ensure_these(config, vec![letters], producer, complaints).await
+}
+
+async fn ensure_these<C>(
+    config: &KafkaConfig,
+    mut missing: Vec<Wanted>,
     producer: &Arc<ThreadedProducer<C>>,
     complaints: &Complaints,
 ) -> Result<(), KafkaFailure>
@@ -81,7 +111,6 @@ where
     let asked = spawn_blocking(move || producer.client().fetch_metadata(None, METADATA_WITHIN)).await;
     let metadata = asked.map_err(|_| KafkaFailure::NoProducer)?;
     let metadata = metadata.map_err(|error| KafkaFailure::unreachable(config, complaints, &error))?;
-    let mut missing = wanted(config);
     missing.retain(|wanted| metadata.topics().iter().all(|topic| topic.name() != wanted.name));
     if missing.is_empty() {
         return Ok(());

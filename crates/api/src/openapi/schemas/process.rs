@@ -13,10 +13,14 @@ pub(super) fn loss() -> Schema {
         field("sink", maybe(text()), "The sink that did not get it; null where no sink would have."),
         field("reason", words(&LossReason::ALL.map(LossReason::name)), "Why."),
         field("count", count(), "Records lost."),
-        field("first_at", time(), "Time of the first lost record."),
-        field("last_at", time(), "Time of the last lost record."),
+        field("first_at", time(), "Time of the first lost record; of what never became a record, when it was dropped."),
+        field("last_at", time(), "Time of the last lost record; of what never became a record, when it was dropped."),
     ];
-    Schema { name: "Loss", description: "What was dropped since the start, for one reason.", fields }
+    Schema {
+        name: "Loss",
+        description: "What was lost, for one reason: before the journal since the start of the process, after it since the journal began.",
+        fields,
+    }
 }
 
 pub(super) fn pipeline() -> Schema {

@@ -331,6 +331,10 @@ impl Log {
         self.losses.records()
     }
 
+    pub(super) fn fresh_losses(&mut self) -> Vec<LossRecord> {
+        self.losses.fresh_records()
+    }
+
     fn losses_of(&self, sink: &str) -> Vec<LossRecord> {
         self.losses.records().into_iter().filter(|loss| loss.sink.as_deref() == Some(sink)).collect()
     }
