@@ -93,6 +93,25 @@ fn the_examples_on_the_topics_page_are_records() {
     check::<LossRecord>(Stream::Losses);
 }
 
+#[test]
+fn the_topics_page_and_the_schema_tell_what_a_letter_is() {
+    let schema: Value =
+        serde_json::from_str(include_str!("../../../schemas/topics/docker.deadletter.schema.json")).unwrap();
+    assert_eq!(schema["$id"], crate::deadletter::SCHEMA);
+    let text = section(TOPICS, "docker.deadletter");
+    let example: Value = serde_json::from_str(blocks(text, "json")[0]).unwrap();
+    let entry: crate::deadletter::Entry = serde_json::from_value(example.clone()).unwrap();
+    let letter: Value = serde_json::from_str(&crate::deadletter::encode(&entry.letter().unwrap()).unwrap()).unwrap();
+    assert_eq!(letter, example);
+    conforms(&letter["record"], &json_schema(Stream::Losses), "record");
+    let mut frame = letter.clone();
+    frame["record"] = Value::Object(serde_json::Map::new());
+    conforms(&frame, &schema, "letter");
+    let told = cells(text);
+    let told: BTreeSet<&str> = told.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!((told.clone(), keys(&schema["properties"])), (keys(&letter), told));
+}
+
 /// The part of JSON Schema that the schemas of the topics use.
 fn conforms(value: &Value, schema: &Value, path: &str) {
     let kinds: Vec<&str> = match &schema["type"] {
