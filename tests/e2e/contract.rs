@@ -78,7 +78,9 @@ fn topics_and_tables_have_the_names_and_shapes_that_the_pages_promise() {
     let finished = dockstream.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
 
-    for topic in rows("topics.md", "").iter().filter(|row| bare(&row[0]).starts_with("docker.")) {
+    // Cursors are no records of a stream, and only written where they are asked for.
+    let of_streams = |name: &str| name.starts_with("docker.") && name != "docker.cursors";
+    for topic in rows("topics.md", "").iter().filter(|row| of_streams(bare(&row[0]))) {
         let (name, words, schema) = (bare(&topic[0]), &topic[1], bare(&topic[3]));
         let sent = stores::topic(kafka.bootstrap(), &name.replace("docker.", &prefix));
         assert!(!sent.is_empty() || name == "docker.losses", "nothing in {name}");

@@ -173,21 +173,23 @@ pub fn topic(bootstrap: &str, topic: &str) -> Vec<Sent> {
     consumer.assign(&all).expect("the topic can be read");
     let (mut ended, mut sent) = (BTreeSet::new(), Vec::new());
     wait_for(Duration::from_secs(60), &format!("the end of {topic}"), || {
-        match consumer.poll(Duration::from_millis(500)) {
-            None => {}
-            Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
-            Some(Err(error)) => panic!("{topic}: {error}"),
-            Some(Ok(message)) => {
-                let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).expect("UTF-8");
-                let headers = message.headers().into_iter().flat_map(Headers::iter);
-                sent.push(Sent {
-                    key: text(message.key()),
-                    value: text(message.payload()),
-                    headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
-                });
+        while ended != partitions {
+            match consumer.poll(Duration::from_millis(500))? {
+                Err(KafkaError::PartitionEOF(partition)) => drop(ended.insert(partition)),
+                Err(error) => panic!("{topic}: {error}"),
+                Ok(message) => {
+                    let text =
+                        |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).expect("UTF-8");
+                    let headers = message.headers().into_iter().flat_map(Headers::iter);
+                    sent.push(Sent {
+                        key: text(message.key()),
+                        value: text(message.payload()),
+                        headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
+                    });
+                }
             }
         }
-        (ended == partitions).then_some(())
+        Some(())
     });
     sent
 }
