@@ -126,10 +126,10 @@ impl FileDeadLetter {
                 kept.new.insert(of.stream, new);
             }
         }
-        if !kept.new.is_empty() {
-            if let Err(error) = self.make_room(&mut kept.removed) {
-                tracing::warn!(%error, "cannot make room in the dead letter; it outgrows its bound");
-            }
+        if !kept.new.is_empty()
+            && let Err(error) = self.make_room(&mut kept.removed)
+        {
+            tracing::warn!(%error, "cannot make room in the dead letter; it outgrows its bound");
         }
         Ok(kept)
     }
