@@ -13,10 +13,10 @@ use test_support::{ClickHouse, Kafka, unique, wait_for, wait_until};
 use crate::binary::{Dockstream, Finished, Launch, SOON};
 use crate::stores::{self, assert_same, by_identity, stats_columns};
 
-const PACE: &str = "[collect]\nmode = \"stream\"\nstats_interval = \"500ms\"\n[batch]\nage = \"100ms\"\n[retry]\nmin = \"50ms\"\nmax = \"500ms\"\n";
+const PACE: &str = "[collect]\nmode = \"stream\"\nstats_interval = \"1s\"\n[batch]\nage = \"100ms\"\n[retry]\nmin = \"50ms\"\nmax = \"500ms\"\n";
 
 fn deadletter(launch: Launch, arguments: &[&str]) -> Finished {
-    launch.with(&["deadletter"]).with(arguments).finish()
+    launch.with(&["deadletter"]).with(arguments).spawn().finished(4 * SOON)
 }
 
 /// The letters as `list --json` shows them.
@@ -32,14 +32,14 @@ fn count(dockstream: &Dockstream, sink: &str, what: &str) -> u64 {
 
 /// ClickHouse refuses the samples of one container; a person looks, tries too early, repairs the table, tries again.
 fn refused_kept_and_delivered_again(server: &ClickHouse, database: &str, more: &str) -> Finished {
-    let engine = Simulator::host("simulated").containers(4).interval(Duration::from_millis(500)).start();
+    let engine = Simulator::host("simulated").containers(3).interval(Duration::from_secs(1)).start();
     let engine = engine.expect("a simulated host");
     let config = format!(
-        "{PACE}[sinks.clickhouse]\nenabled = true\nurl = \"{}\"\ndatabase = \"{database}\"\nlinger = \"100ms\"\n{more}",
+        "{PACE}[sinks.clickhouse]\nenabled = true\nurl = \"{}\"\ndatabase = \"{database}\"\nlinger = \"100ms\"\n[shutdown]\ngrace = \"80s\"\n{more}",
         server.url()
     );
     let dockstream = Launch::watching(engine.socket(), &config).start();
-    wait_until(SOON, "rows are delivered", || count(&dockstream, "clickhouse", "delivered") > 20);
+    wait_until(SOON, "rows are delivered", || count(&dockstream, "clickhouse", "delivered") > 10);
     let nothing = deadletter(Launch::beside(&dockstream), &["list"]);
     assert_eq!((nothing.code, nothing.out.as_slice()), (Some(0), &["nothing in the dead letter".to_owned()][..]));
 
@@ -65,7 +65,9 @@ fn refused_kept_and_delivered_again(server: &ClickHouse, database: &str, more: &
     let losses = dockstream.get("/api/losses?sink=clickhouse")["data"].clone();
     assert!(losses.as_array().is_some_and(|all| all.len() == 1 && all[0]["reason"] == "rejected"), "{losses}");
 
-    let ended = dockstream.terminate();
+    // What is left is refused row by row, too.
+    dockstream.signal("TERM");
+    let ended = dockstream.finished(4 * SOON);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let columns = stats_columns();
     let kept = by_identity(stores::sqlite(&ended.database(), "container_stats", &columns));
