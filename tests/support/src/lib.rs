@@ -15,12 +15,14 @@
 mod clickhouse;
 mod dockerd;
 mod kafka;
+mod proxy;
 mod server;
 mod wait;
 
 pub use clickhouse::ClickHouse;
 pub use dockerd::{Dockerd, Restart, docker, try_docker};
 pub use kafka::Kafka;
+pub use proxy::{Line, Place, Proxy};
 pub use server::Server;
 pub use wait::{wait_for, wait_for_async, wait_until, wait_until_async};
 
