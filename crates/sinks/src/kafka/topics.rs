@@ -122,14 +122,34 @@ where
     create(config, &missing).await
 }
 
+/// A clock that is ahead of the broker's costs no record: without this, one that is ahead by an hour costs them all.
+const ANY_TIME: (&str, &str) = ("message.timestamp.after.max.ms", "9223372036854775807");
+
 /// Makes topics. One that is there already is as good.
 async fn create(config: &KafkaConfig, missing: &[Wanted]) -> Result<(), KafkaFailure> {
+    let mut refused = make(config, missing, &[ANY_TIME]).await?;
+    if refused.iter().any(|(_, code)| *code == RDKafkaErrorCode::InvalidConfig) {
+        // Brokers before 3.6 do not know the setting, and take any time.
+        refused = make(config, missing, &[]).await?;
+    }
+    match refused.pop() {
+        Some((topic, code)) => Err(KafkaFailure::Topic { topic, class: classify(code), reason: code.to_string() }),
+        None => Ok(()),
+    }
+}
+
+/// Makes topics with these settings beside their own; gives those that the broker refuses to make.
+async fn make(
+    config: &KafkaConfig,
+    missing: &[Wanted],
+    settings: &[(&str, &str)],
+) -> Result<Vec<(String, RDKafkaErrorCode)>, KafkaFailure> {
     let replication = i32::from(config.replication);
     let topics: Vec<NewTopic<'_>> = missing
         .iter()
         .map(|wanted| {
             let topic = NewTopic::new(&wanted.name, i32::from(wanted.partitions), TopicReplication::Fixed(replication));
-            wanted.settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+            wanted.settings.iter().chain(settings).fold(topic, |topic, (key, value)| topic.set(key, value))
         })
         .collect();
 
@@ -140,14 +160,13 @@ async fn create(config: &KafkaConfig, missing: &[Wanted]) -> Result<(), KafkaFai
     let results = admin.create_topics(&topics, &options).await;
     // Ends its thread.
     let _ = spawn_blocking(move || drop(admin)).await;
+    let mut refused = Vec::new();
     for result in results? {
         match result {
             Ok(name) => tracing::info!(topic = name, "topic created"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, code)) => {
-                return Err(KafkaFailure::Topic { topic, class: classify(code), reason: code.to_string() });
-            }
+            Err(other) => refused.push(other),
         }
     }
-    Ok(())
+    Ok(refused)
 }
