@@ -18,7 +18,7 @@ use actix::prelude::{Actor, AsyncContext, Context, Handler};
 use actor_runtime::{Backoff, Cell, Control, Drain, Exit};
 use futures_util::StreamExt;
 use model::{ContainerId, EngineEvent, Stream, Timestamp};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::books::Books;
 use crate::faults::{Faults, Point};
@@ -36,6 +36,10 @@ use memory::fingerprint;
 
 /// A stream that lived so long was a good one: the next pause begins small again.
 const STEADY: Duration = Duration::from_secs(10);
+
+/// A stream that has been silent for so long is opened anew: where nobody is at the other end any more, a connection may
+/// be silent for ever. Within it, a busy engine forgets few events: it remembers 256.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// What the monitor needs.
 #[derive(Clone)]
@@ -97,6 +101,8 @@ enum End {
     Full,
     /// An event was lost on its way, and may be had again.
     Missing,
+    /// Nothing came for so long that perhaps nothing can come.
+    Silent,
 }
 
 impl Listener {
@@ -105,25 +111,31 @@ impl Listener {
         let Self { deps, outbox } = &self;
         let host = deps.engine.host().as_str();
         let mut failures = 0;
+        let mut end = End::Broken;
         loop {
             deps.link.up().await;
             outbox.room().await;
             let since = deps.memory.resume_point(deps.link.engine_now());
             self.begin(since).await;
-            let mut end = End::Broken;
             match deps.engine.events(since).await {
                 Ok(feed) => {
-                    // The ring of the engine is short and forgets at its restart: only a look is certain.
-                    deps.reconcile.signal(Reconcile);
+                    // The ring of the engine is short and forgets at its restart: only a look is certain. Silence is
+                    // peace, mostly: the next inventory is look enough.
+                    if end != End::Silent {
+                        deps.reconcile.signal(Reconcile);
+                    }
                     let began = Instant::now();
                     let hearing = Hearing::new(deps);
                     end = self.follow(feed).await;
                     drop(hearing);
                     failures = if began.elapsed() >= STEADY { 1 } else { failures + 1 };
-                    deps.metrics.event_gap(host);
+                    if end != End::Silent {
+                        deps.metrics.event_gap(host);
+                    }
                 }
                 Err(error) => {
                     failures += 1;
+                    end = End::Broken;
                     deps.metrics.engine_error(host, error.failure.name());
                     tracing::debug!(host, %error, "cannot listen to events");
                 }
@@ -134,6 +146,7 @@ impl Listener {
                     tracing::warn!(host, "events are not taken until there is room; the engine keeps the newest")
                 }
                 End::Missing => tracing::debug!(host, "an event was lost on its way and is asked for again"),
+                End::Silent => continue,
             }
             sleep(deps.backoff.delay(failures)).await;
         }
@@ -147,26 +160,27 @@ impl Listener {
         }
     }
 
-    /// Takes events until the stream ends.
+    /// Takes events until the stream ends, or is silent.
     async fn follow(&self, mut feed: EventFeed) -> End {
         loop {
             let next = tokio::select! {
-                next = feed.next() => next,
+                next = timeout(SILENCE, feed.next()) => next,
                 () = self.deps.memory.missing() => return End::Missing,
             };
             match next {
-                Some(Ok(event)) => {
+                Ok(Some(Ok(event))) => {
                     if !self.take(event) {
                         return End::Full;
                     }
                 }
-                Some(Err(error)) => {
+                Ok(Some(Err(error))) => {
                     let host = self.deps.engine.host().as_str();
                     self.deps.metrics.engine_error(host, error.failure.name());
                     tracing::debug!(host, %error, "event stream broke");
                     return End::Broken;
                 }
-                None => return End::Broken,
+                Ok(None) => return End::Broken,
+                Err(_) => return End::Silent,
             }
         }
     }

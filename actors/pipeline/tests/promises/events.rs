@@ -195,6 +195,25 @@ fn a_stream_that_is_cut_at_once_is_opened_ever_more_slowly_although_it_replays()
 }
 
 #[test]
+fn a_stream_that_is_silent_is_opened_anew_and_costs_no_look() {
+    run(async {
+        let engine = FakeEngine::new();
+        let (dead, second) = (engine.feed(), engine.feed());
+        let world = World::start(&engine, Options::default());
+        dead.try_send(event(1, "kill", 5)).unwrap();
+        wait_for("the first event", || world.events("kill", false) == 1).await;
+        let listed = engine.calls("list");
+        // The engine tells it to a connection that nobody reads, and to the next one.
+        second.try_send(event(1, "kill", 5)).unwrap();
+        second.try_send(event(2, "kill", 6)).unwrap();
+        sleep(seconds(31)).await;
+        assert_eq!((world.events("kill", false), engine.calls("events")), (2, 2));
+        assert_eq!(engine.calls("list"), listed);
+        world.end().await;
+    });
+}
+
+#[test]
 fn a_resumed_stream_begins_before_the_last_event_even_where_the_clock_was_set_back() {
     run(async {
         let engine = FakeEngine::new();

@@ -121,7 +121,8 @@ fn a_restart_that_a_list_does_not_show_is_found_by_the_next_full_look() {
     run(async {
         let engine = FakeEngine::new();
         engine.running(0..3);
-        let _feed = engine.feed();
+        // A silent one is opened anew.
+        let _feeds = [engine.feed(), engine.feed(), engine.feed()];
         let world = World::start(&engine, Options::default());
         wait_for("all streams", || all_followed_once(&engine, 3)).await;
         engine.put(record(1, ContainerState::Running, 9));
