@@ -3,6 +3,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Arguments for dockstream: make run ARGS="demo"
 ARGS ?=
+# Chance of make chaos, and one of its scenarios: make chaos SEED=7 ONLY=broker
+SEED ?=
+ONLY ?=
 
 .PHONY: help
 help: ## this list
@@ -25,6 +28,10 @@ run: build ## build, see to a Docker engine, and run dockstream on it (ARGS="...
 .PHONY: test
 test: deps ## run all tests, against real servers that are started and stopped by them
 	cargo test --workspace --no-fail-fast
+
+.PHONY: chaos
+chaos: deps ## break what dockstream stands on, for half an hour; writes docs/reliability.md (SEED=..., ONLY=broker)
+	CHAOS=long SEED=$(SEED) cargo test --test e2e faults::$(ONLY) -- --nocapture --test-threads=1
 
 .PHONY: check-deps
 check-deps:

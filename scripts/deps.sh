@@ -55,6 +55,7 @@ server_packages() {
     has dockerd || missing+=(docker.io)
     static_busybox || missing+=(busybox-static)
     has setpriv || missing+=(util-linux)
+    compgen -G '/usr/lib*/*/faketime/libfaketime.so.1' > /dev/null || missing+=(libfaketime)
     has java || missing+=(default-jre-headless)
     has mvn || missing+=(maven)
     has python3 || missing+=(python3)

@@ -43,12 +43,17 @@ impl Launch {
     pub fn new(config: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         fs::write(folder.path().join("pipeline.toml"), config).expect("the configuration is written");
-        Self { folder, arguments: Vec::new(), variables: Vec::new(), disk: None }
+        Self::in_folder(folder)
     }
 
     /// Another one in the folder of one that ended, with the same configuration.
     pub fn again(finished: &Finished) -> Self {
-        Self { folder: finished.folder.clone(), arguments: Vec::new(), variables: Vec::new(), disk: None }
+        Self::in_folder(finished.folder.clone())
+    }
+
+    /// In a folder that has its `pipeline.toml` already.
+    pub fn in_folder(folder: Arc<TempDir>) -> Self {
+        Self { folder, arguments: Vec::new(), variables: Vec::new(), disk: None }
     }
 
     /// A command in the folder of one that runs, with the same configuration.
@@ -176,10 +181,14 @@ impl Dockstream {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// Where it serves.
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("it serves")
+    }
+
     /// Status and body of an answer.
     pub fn ask(&self, path: &str) -> (u16, Value) {
-        let address = self.address.expect("it serves");
-        let (status, body) = http::get(address, path).unwrap_or_else(|error| panic!("GET {path}: {error}"));
+        let (status, body) = http::get(self.address(), path).unwrap_or_else(|error| panic!("GET {path}: {error}"));
         (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
     }
 

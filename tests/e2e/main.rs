@@ -10,6 +10,7 @@ mod daemon;
 mod deadletter;
 mod docker_stats;
 mod exactly_once;
+mod faults;
 mod http;
 mod journal;
 mod losses;

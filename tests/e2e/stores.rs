@@ -11,7 +11,7 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rusqlite::types::Value;
 use serde_json::value::RawValue;
-use test_support::{ClickHouse, unique, wait_for};
+use test_support::{ClickHouse, unique};
 
 /// A record by column. Times are nanoseconds, floats are written so that every bit shows; unknown is `None`.
 pub type Row = BTreeMap<&'static str, Option<String>>;
@@ -156,12 +156,21 @@ impl Sent {
 
 /// Everything in a topic, as a consumer of its own reads it.
 pub fn topic(bootstrap: &str, topic: &str) -> Vec<Sent> {
+    let mut all = Vec::new();
+    each_in_topic(bootstrap, topic, |sent| all.push(sent));
+    all
+}
+
+/// Gives every committed message of a topic to `take`, as a consumer of its own reads them.
+pub fn each_in_topic(bootstrap: &str, topic: &str, mut take: impl FnMut(Sent)) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", unique("reader"))
         .set("enable.partition.eof", "true")
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
+        // The end of a partition is told by an answer without messages: the broker need not wait for some to come.
+        .set("fetch.wait.max.ms", "10")
         .create()
         .expect("a consumer");
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).expect("metadata");
@@ -171,27 +180,23 @@ pub fn topic(bootstrap: &str, topic: &str) -> Vec<Sent> {
         all.add_partition_offset(topic, *partition, Offset::Beginning).expect("an offset");
     }
     consumer.assign(&all).expect("the topic can be read");
-    let (mut ended, mut sent) = (BTreeSet::new(), Vec::new());
-    wait_for(Duration::from_secs(60), &format!("the end of {topic}"), || {
-        while ended != partitions {
-            match consumer.poll(Duration::from_millis(500))? {
-                Err(KafkaError::PartitionEOF(partition)) => drop(ended.insert(partition)),
-                Err(error) => panic!("{topic}: {error}"),
-                Ok(message) => {
-                    let text =
-                        |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).expect("UTF-8");
-                    let headers = message.headers().into_iter().flat_map(Headers::iter);
-                    sent.push(Sent {
-                        key: text(message.key()),
-                        value: text(message.payload()),
-                        headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
-                    });
-                }
+    let mut ended = BTreeSet::new();
+    while ended != partitions {
+        match consumer.poll(Duration::from_secs(60)) {
+            None => panic!("not within a minute: the next message of {topic}, or its end"),
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+            Some(Err(error)) => panic!("{topic}: {error}"),
+            Some(Ok(message)) => {
+                let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).expect("UTF-8");
+                let headers = message.headers().into_iter().flat_map(Headers::iter);
+                take(Sent {
+                    key: text(message.key()),
+                    value: text(message.payload()),
+                    headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
+                });
             }
         }
-        Some(())
-    });
-    sent
+    }
 }
 
 fn names(columns: &[(&'static str, Kind)]) -> String {

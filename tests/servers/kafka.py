@@ -74,9 +74,10 @@ def main():
         supervise.fail("Apache Kafka is not installed: run `make deps`")
     folder, port = supervise.folder(args, "kafka"), args.port or supervise.free_port()
     data, config = folder / "data", folder / "server.properties"
-    # A property may name the ports: one that adds a listener must repeat the others.
+    # A property may name the ports, and `internal`, a free one: one that adds a listener must repeat the others.
     lines = PROPERTIES + "".join(line + "\n" for line in args.property)
-    for name, value in {"port": port, "controller": supervise.free_port(), "data": data}.items():
+    names = {"port": port, "controller": supervise.free_port(), "internal": supervise.free_port(), "data": data}
+    for name, value in names.items():
         lines = lines.replace("{" + name + "}", str(value))
     config.write_text(lines)
     if args.format_only:

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::OnceLock;
 
+use crate::proxy::{Place, Proxy};
 use crate::server::{Server, User};
 
 /// A Kafka broker. Topics are not created by use; each gets one partition unless told.
@@ -26,6 +27,19 @@ impl Kafka {
         let server = Server::start("kafka", User::Anyone, &args);
         let bootstrap = server.address("bootstrap");
         Self { server, bootstrap }
+    }
+
+    /// Starts a broker that tells its clients to come by `proxy`, which leads to it. What it says to itself goes by no proxy.
+    #[must_use]
+    pub fn behind(proxy: &Proxy) -> Self {
+        let kafka = Self::start_with(&[
+            "listeners=CLIENT://127.0.0.1:{port},INTERNAL://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{controller}",
+            &format!("advertised.listeners=CLIENT://{},INTERNAL://127.0.0.1:{{internal}}", proxy.address()),
+            "listener.security.protocol.map=CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name=INTERNAL",
+        ]);
+        proxy.lead_to(Place::at(kafka.bootstrap()));
+        kafka
     }
 
     /// The broker all tests of this process share.

@@ -13,6 +13,8 @@
 //! for tests that stop, kill or pause it. The programs behind the handles are in `tests/servers`, and can be run by hand.
 
 mod clickhouse;
+mod clock;
+mod disk;
 mod dockerd;
 mod kafka;
 mod proxy;
@@ -20,6 +22,8 @@ mod server;
 mod wait;
 
 pub use clickhouse::ClickHouse;
+pub use clock::SteppedClock;
+pub use disk::SmallDisk;
 pub use dockerd::{Dockerd, Restart, docker, try_docker};
 pub use kafka::Kafka;
 pub use proxy::{Line, Place, Proxy};
