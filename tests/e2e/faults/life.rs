@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use api::ApiConfig;
-use dockstream::commands::{engines, sinks};
+use dockstream::commands::{dead_letter, engines, sinks};
 use dockstream::config::{self, Environment, Overrides};
 use dockstream::data_folder::DataFolder;
 use dockstream::topology::{Parts, Serving, Topology};
@@ -107,7 +107,8 @@ impl Inside {
                 let store = Arc::new(SqliteStore::open(config.sqlite_path()));
                 let serving = Some(Serving { bound: bound.clone(), store, about });
                 let engines = engines(&config).expect("an engine");
-                let parts = Parts { engines, sinks: sinks(&config, Some(&identity)), serving, faults };
+                let (sinks, dead_letter) = (sinks(&config, Some(&identity)), dead_letter(&config));
+                let parts = Parts { engines, sinks, dead_letter, serving, faults };
                 let topology = Topology::start(&config, parts).expect("a pipeline");
                 started.send(bound.address()).expect("somebody waits for it");
                 // Nobody left to tell: the test has failed.
