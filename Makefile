@@ -30,8 +30,8 @@ test: deps ## run all tests, against real servers that are started and stopped b
 	cargo test --workspace --no-fail-fast
 
 .PHONY: chaos
-chaos: deps ## break what dockstream stands on, for half an hour; writes docs/reliability.md (SEED=..., ONLY=broker)
-	CHAOS=long SEED=$(SEED) cargo test --test e2e faults::$(ONLY) -- --nocapture --test-threads=1
+chaos: deps ## break what dockstream stands on, for a quarter of an hour; writes docs/reliability.md (SEED=..., ONLY=broker)
+	CHAOS=long SEED=$(SEED) cargo test --test e2e faults::$(ONLY) -- --nocapture --test-threads=2
 
 .PHONY: check-deps
 check-deps:

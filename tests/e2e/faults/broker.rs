@@ -6,7 +6,7 @@ use super::setting::Setting;
 #[test]
 fn a_broker_that_is_killed_and_comes_back_has_every_record_once() {
     scenario("broker killed", |chance| {
-        let (kills, longest) = chance.scale((1, 1500), (12, 20_000));
+        let (kills, longest) = chance.scale((1, 1500), (10, 20_000));
         let mut world = Setting::new(chance).with_its_own_servers().begin();
         for _ in 0..kills {
             // Killed in the middle of things.

@@ -12,7 +12,7 @@ const OFFSETS: [i64; 7] = [90, -90, 2 * 3600, -2 * 3600, 26 * 3600, -26 * 3600, 
 #[test]
 fn clocks_that_are_stepped_cost_no_record_and_double_none() {
     scenario("clocks stepped", |chance| {
-        let rounds = chance.scale(1, 6);
+        let rounds = chance.scale(1, 4);
         let mut world = Setting::new(chance).with_a_clock().begin();
         let mut steps = 0;
         for _ in 0..rounds {

@@ -12,7 +12,7 @@ const DISK: u64 = 64 << 20;
 #[test]
 fn a_full_disk_stops_what_needs_it_and_all_goes_on_when_there_is_room() {
     scenario("disk full", |chance| {
-        let (times, longest) = chance.scale((1, 3000), (8, 30_000));
+        let (times, longest) = chance.scale((1, 3000), (5, 20_000));
         let mut world = Setting::new(chance).on_a_disk_of(DISK).begin();
         for _ in 0..times {
             world.flows_into(&SINKS, chance.number(1..300));

@@ -43,7 +43,7 @@ impl Trouble {
 
     /// Those of this run, in any order.
     pub fn of_this_run(chance: &mut Chance) -> Vec<Self> {
-        let all = chance.scale(Self::BRIEF.to_vec(), [Self::ALL, Self::ALL, Self::ALL].concat());
+        let all = chance.scale(Self::BRIEF.to_vec(), [Self::ALL, Self::ALL].concat());
         chance.shuffled(all)
     }
 

@@ -116,7 +116,7 @@ impl World {
             if left.is_zero() {
                 return;
             }
-            std::thread::sleep(left.min(Duration::from_millis(100)));
+            std::thread::sleep(left.min(Duration::from_millis(500)));
         }
     }
 
