@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use model::{Batch, Stream, Timestamp};
 use pipeline::ports::{Appetite, Deliver, DeliverError, FailureClass, Range, Receipt, Rejection};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::{Instant, sleep, timeout};
@@ -33,9 +34,27 @@ pub struct KafkaSink {
     behind: u64,
 }
 
+/// What the records of a batch share.
+struct Parcel<'a> {
+    batch: &'a Batch,
+    topic: String,
+    headers: OwnedHeaders,
+}
+
+impl<'a> Parcel<'a> {
+    fn new(prefix: &str, batch: &'a Batch) -> Self {
+        Self { batch, topic: topic_name(prefix, batch.id.stream), headers: headers(&batch.id) }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let row = |index| Row { parcel: self, index, id: RecordId::new(&self.batch.id, index) };
+        (0..self.batch.rows.len()).map(row)
+    }
+}
+
 /// One row on its way.
 struct Row<'a> {
-    batch: &'a Batch,
+    parcel: &'a Parcel<'a>,
     index: usize,
     id: RecordId,
 }
@@ -86,8 +105,8 @@ impl KafkaSink {
     /// Hands one record to the producer, which tells its fate later. Its fate is known already where the
     /// producer does not take it.
     async fn send(&self, producer: &ThreadedProducer<Outcomes>, row: &Row<'_>) -> Result<(), KafkaFailure> {
-        let topic = topic_name(&self.config.topic_prefix, row.batch.id.stream);
-        let encoded = match encode(&row.batch.rows, row.index).transpose() {
+        let parcel = row.parcel;
+        let encoded = match encode(&parcel.batch.rows, row.index).transpose() {
             Ok(Some(encoded)) => encoded,
             Ok(None) => {
                 self.outcomes.settle(row.id, Fate::Rejected("the batch has no such row".into()));
@@ -98,10 +117,10 @@ impl KafkaSink {
                 return Ok(());
             }
         };
-        let mut record = BaseRecord::with_opaque_to(&topic, Box::new(row.id))
+        let mut record = BaseRecord::with_opaque_to(&parcel.topic, Box::new(row.id))
             .key(&encoded.key)
             .timestamp(encoded.timestamp_ms(Timestamp::from(SystemTime::now())))
-            .headers(headers(&row.batch.id));
+            .headers(parcel.headers.clone());
         record.payload = encoded.value.as_ref();
         let mut waiting = Waiting::new(self);
         loop {
@@ -258,13 +277,9 @@ impl Deliver for KafkaSink {
             return Err(KafkaFailure::NoProducer.into());
         }
         let producer = self.connect().await?;
-        let rows: Vec<Row<'_>> = range
-            .batches
-            .iter()
-            .flat_map(|batch| {
-                (0..batch.rows.len()).map(move |index| Row { batch, index, id: RecordId::new(&batch.id, index) })
-            })
-            .collect();
+        let parcels: Vec<Parcel<'_>> =
+            range.batches.iter().map(|batch| Parcel::new(&self.config.topic_prefix, batch)).collect();
+        let rows: Vec<Row<'_>> = parcels.iter().flat_map(Parcel::rows).collect();
         self.send_all(&producer, &rows).await?;
         self.settled(&producer).await?;
         self.isolate(&producer, &rows).await?;

@@ -20,4 +20,6 @@ pub use sink::SqliteSink;
 pub(crate) use verdicts::VERDICTS;
 
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod tests;

@@ -13,19 +13,19 @@ use crate::fixtures::{batch, container, event, host, loss, noon, one_of_each, ra
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn folder() -> (tempfile::TempDir, PathBuf) {
+pub(super) fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data/dockstream.db");
     (folder, path)
 }
 
-async fn ready(config: SqliteConfig) -> SqliteSink {
+pub(super) async fn ready(config: SqliteConfig) -> SqliteSink {
     let mut sink = SqliteSink::new(config);
     sink.prepare().await.unwrap();
     sink
 }
 
-fn count(path: &Path, table: &str) -> i64 {
+pub(super) fn count(path: &Path, table: &str) -> i64 {
     let connection = Connection::open(path).unwrap();
     connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
 }

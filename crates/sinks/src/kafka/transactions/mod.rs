@@ -36,6 +36,8 @@ pub(crate) use cursor::example as example_cursor;
 const INIT_WITHIN: Duration = Duration::from_secs(8);
 /// How long to stand back while the producer's queue is full.
 const QUEUE_FULL: Duration = Duration::from_millis(3);
+/// How long to stand back before a call that goes on is made again.
+const BETWEEN_CALLS: Duration = Duration::from_millis(5);
 /// Records encoded between two chances for others on the same thread.
 const PER_TURN: usize = 128;
 
@@ -155,7 +157,11 @@ impl Attempt<'_> {
         let mut waiting = Waiting::new(self);
         loop {
             match self.session.commit().await {
-                Err(trouble) if trouble.verdict == Verdict::Again => waiting.look(self, trouble)?,
+                Err(trouble) if trouble.verdict == Verdict::Again => {
+                    waiting.look(self, trouble)?;
+                    // It has waited by itself already, unless it refused to.
+                    sleep(BETWEEN_CALLS).await;
+                }
                 ended => return ended,
             }
         }
@@ -240,7 +246,11 @@ impl Attempt<'_> {
         let mut waiting = Waiting::new(self);
         loop {
             match self.session.abort().await {
-                Err(trouble) if trouble.verdict == Verdict::Again => waiting.look(self, trouble)?,
+                Err(trouble) if trouble.verdict == Verdict::Again => {
+                    waiting.look(self, trouble)?;
+                    // It has waited by itself already, unless it refused to.
+                    sleep(BETWEEN_CALLS).await;
+                }
                 ended => return ended,
             }
         }
