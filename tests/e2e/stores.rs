@@ -11,7 +11,7 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rusqlite::types::Value;
 use serde_json::value::RawValue;
-use test_support::{ClickHouse, unique};
+use test_support::{ClickHouse, unique, wait_for_transactions};
 
 /// A record by column. Times are nanoseconds, floats are written so that every bit shows; unknown is `None`.
 pub type Row = BTreeMap<&'static str, Option<String>>;
@@ -163,6 +163,7 @@ pub fn topic(bootstrap: &str, topic: &str) -> Vec<Sent> {
 
 /// Gives every committed message of a topic to `take`, as a consumer of its own reads them.
 pub fn each_in_topic(bootstrap: &str, topic: &str, mut take: impl FnMut(Sent)) {
+    wait_for_transactions(bootstrap, topic);
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", unique("reader"))

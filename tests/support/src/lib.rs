@@ -19,6 +19,7 @@ mod dockerd;
 mod kafka;
 mod proxy;
 mod server;
+mod transactions;
 mod wait;
 
 pub use clickhouse::ClickHouse;
@@ -28,6 +29,7 @@ pub use dockerd::{Dockerd, Restart, docker, try_docker};
 pub use kafka::Kafka;
 pub use proxy::{Line, Place, Proxy};
 pub use server::Server;
+pub use transactions::wait_for_transactions;
 pub use wait::{wait_for, wait_for_async, wait_until, wait_until_async};
 
 use std::sync::atomic::{AtomicU64, Ordering};

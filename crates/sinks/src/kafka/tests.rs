@@ -12,7 +12,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
-use test_support::{Kafka, unique};
+use test_support::{Kafka, unique, wait_for_transactions};
 
 use super::*;
 use crate::fixtures::{batch, container, container_id, event, noon, one_of_each, range, stats};
@@ -29,6 +29,7 @@ pub(super) struct Seen {
 
 /// Everything in a topic, in the order of each partition.
 pub(super) fn consume(bootstrap: &str, topic: &str) -> Vec<Seen> {
+    wait_for_transactions(bootstrap, topic);
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", unique("reader"))
