@@ -208,7 +208,7 @@ impl Topology {
         self.books.end();
         let report = self.root.drain_unless(grace, hurry).await;
         join(self.arbiters);
-        self.journal.stop().await;
+        stop(&*self.journal).await;
         report
     }
 
@@ -217,8 +217,17 @@ impl Topology {
         self.books.end();
         let report = self.root.kill().await;
         join(self.arbiters);
-        self.journal.stop().await;
+        stop(&*self.journal).await;
         report
+    }
+}
+
+/// A disk that hangs does not hold back the end of the process.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+async fn stop(journal: &dyn Journal) {
+    if tokio::time::timeout(STOP_WITHIN, journal.stop()).await.is_err() {
+        tracing::error!("the journal's storage hangs; the next start finds what is in its file");
     }
 }
 

@@ -263,7 +263,7 @@ pub(crate) async fn what_was_noted_of_a_range_is_known_until_it_is_committed(jou
     journal.append(vec![losses(1, 4), losses(5, 4)], Vec::new()).await.unwrap();
     let range = journal.next("a").await.unwrap();
     assert_eq!(journal.plan("a", &range), None);
-    let plan = Plan { left: vec![(2, 4)], rejected: Vec::new() };
+    let plan = Plan { rows: 4, left: vec![(2, 4)], rejected: Vec::new() };
     journal.note("a", &Range { end: range.end + 1, ..range.clone() }, Plan::default()).await.unwrap();
     assert_eq!(journal.plan("a", &range), None, "a note of another range is none of this one");
     journal.note("a", &range, plan.clone()).await.unwrap();

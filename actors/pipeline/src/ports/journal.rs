@@ -79,6 +79,8 @@ pub struct Mark {
 /// How far a range has come that is delivered in parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
+    /// Rows of the range when this was noted. One that has lost an entry since is another range: its rows have other numbers.
+    pub rows: usize,
     /// The parts that are left, in order: from which row of the range to before which.
     pub left: Vec<(usize, usize)>,
     /// Rows of the others that were refused for good.

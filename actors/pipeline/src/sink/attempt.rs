@@ -51,9 +51,9 @@ impl<'a> Delivery<'a> {
     /// The delivery of `range`, from where `plan` says that it came to.
     pub fn new(range: &'a Range, plan: Option<Plan>) -> Self {
         let rows = range.rows();
-        let fits = |plan: &Plan| plan.left.iter().all(|(from, to)| from <= to && *to <= rows);
-        let Plan { left, rejected } =
-            plan.filter(fits).unwrap_or_else(|| Plan { left: vec![(0, rows)], rejected: Vec::new() });
+        let fits = |plan: &Plan| plan.rows == rows && plan.left.iter().all(|(from, to)| from <= to && *to <= rows);
+        let Plan { left, rejected, .. } =
+            plan.filter(fits).unwrap_or_else(|| Plan { rows, left: vec![(0, rows)], rejected: Vec::new() });
         Self { range, left: left.into(), receipt: Receipt { rejected }, notes: Notes::default() }
     }
 
@@ -89,7 +89,8 @@ impl<'a> Delivery<'a> {
 
     /// Where it has come to, if that is to be noted now.
     pub fn note(&mut self) -> Option<Plan> {
-        let plan = || Plan { left: self.left.iter().copied().collect(), rejected: self.receipt.rejected.clone() };
+        let rows = self.range.rows();
+        let plan = || Plan { rows, left: self.left.iter().copied().collect(), rejected: self.receipt.rejected.clone() };
         self.notes.are_due().then(plan)
     }
 
@@ -305,10 +306,12 @@ mod tests {
     #[tokio::test]
     async fn a_plan_that_is_not_of_this_range_is_not_followed() {
         let range = Range { first: 0, end: 1, batches: vec![batch(0, 9)] };
-        let plan = Plan { left: vec![(5, 50)], rejected: Vec::new() };
-        let (mut delivery, mut picky) = (Delivery::new(&range, Some(plan)), Picky::default());
-        whole(&mut delivery, &mut picky).await.unwrap();
-        assert_eq!(picky.taken, (0..10).collect::<Vec<_>>());
+        for (rows, left) in [(10, (5, 50)), (20, (5, 10))] {
+            let plan = Plan { rows, left: vec![left], rejected: Vec::new() };
+            let (mut delivery, mut picky) = (Delivery::new(&range, Some(plan)), Picky::default());
+            whole(&mut delivery, &mut picky).await.unwrap();
+            assert_eq!(picky.taken, (0..10).collect::<Vec<_>>());
+        }
     }
 
     #[tokio::test]

@@ -4,12 +4,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use model::Stream;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use super::store::{FILE, StoreError, connect};
 use crate::codec::head_of;
 
 const DAMAGED: &str = "journal.damaged.db";
+
+/// Opens the journal's file, and reads out a damaged one into a new one: `true` with it where there was one.
+pub(super) fn open(folder: &Path) -> Result<(Connection, bool), StoreError> {
+    let (file, damaged) = (folder.join(FILE), folder.join(DAMAGED));
+    // The process ended while it set the file aside: without its write-ahead log it is not whole.
+    if with_suffix(&damaged, "-wal").exists() && !damaged.exists() && file.exists() {
+        fs::rename(&file, &damaged)?;
+    }
+    match connect(&file) {
+        Err(StoreError::Damaged(error)) => {
+            tracing::error!(error, "journal file is damaged; reading out what is left");
+            Ok((rescue(folder)?, true))
+        }
+        other => resume(folder, other?),
+    }
+}
 
 /// Sets the damaged file aside, and reads it out.
 pub(super) fn rescue(folder: &Path) -> Result<Connection, StoreError> {
@@ -28,58 +44,56 @@ pub(super) fn rescue(folder: &Path) -> Result<Connection, StoreError> {
 
 /// Reads out a file that was set aside, where there is one: also after the process ended in between.
 /// `true` with it where there was one.
-pub(super) fn resume(folder: &Path, mut new: Connection) -> Result<(Connection, bool), StoreError> {
+fn resume(folder: &Path, mut new: Connection) -> Result<(Connection, bool), StoreError> {
     let damaged = folder.join(DAMAGED);
     if !damaged.exists() {
         return Ok((new, false));
     }
-    let old = Connection::open_with_flags(&damaged, OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let old = Connection::open_with_flags(&damaged, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let copy = new.transaction()?;
     let mut entries = 0;
-    if let Ok(old) = &old {
-        // From both ends: what lies between two damaged places is reached from neither.
-        for order in ["asc", "desc"] {
-            read_rows(
-                old,
-                &format!("select position, stream, rows, stored, head from heads order by position {order}"),
-                |row| {
-                    let position: i64 = row.get(0)?;
-                    copy.execute(
-                        "insert or ignore into heads values (?1, ?2, ?3, ?4, ?5)",
-                        params![
-                            position,
-                            row.get::<_, i64>(1)?,
-                            row.get::<_, i64>(2)?,
-                            row.get::<_, i64>(3)?,
-                            row.get::<_, Vec<u8>>(4)?
-                        ],
-                    )?;
-                    Ok(())
-                },
-            )?;
-            read_rows(old, &format!("select position, body from bodies order by position {order}"), |row| {
-                let (position, body): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
-                entries += copy.execute("insert or ignore into bodies values (?1, ?2)", params![position, body])?;
-                let Ok(head) = head_of(&body) else { return Ok(()) };
-                let stream = Stream::ALL.iter().position(|stream| *stream == head.id.stream).unwrap_or_default();
+    // From both ends: what lies between two damaged places is reached from neither.
+    for order in ["asc", "desc"] {
+        read_rows(
+            &old,
+            &format!("select position, stream, rows, stored, head from heads order by position {order}"),
+            |row| {
+                let position: i64 = row.get(0)?;
                 copy.execute(
                     "insert or ignore into heads values (?1, ?2, ?3, ?4, ?5)",
-                    params![position, stream as i64, head.rows().cast_signed(), body.len() as i64, head.encode()],
+                    params![
+                        position,
+                        row.get::<_, i64>(1)?,
+                        row.get::<_, i64>(2)?,
+                        row.get::<_, i64>(3)?,
+                        row.get::<_, Vec<u8>>(4)?
+                    ],
                 )?;
                 Ok(())
-            })?;
-        }
-        read_rows(old, "select name, state from sinks", |row| {
-            let (name, state): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            copy.execute("insert or ignore into sinks values (?1, ?2)", params![name, state])?;
-            Ok(())
-        })?;
-        read_rows(old, "select source, position from marks", |row| {
-            let (source, position): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            copy.execute("insert or ignore into marks values (?1, ?2)", params![source, position])?;
+            },
+        )?;
+        read_rows(&old, &format!("select position, body from bodies order by position {order}"), |row| {
+            let (position, body): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            entries += copy.execute("insert or ignore into bodies values (?1, ?2)", params![position, body])?;
+            let Ok(head) = head_of(&body) else { return Ok(()) };
+            let stream = Stream::ALL.iter().position(|stream| *stream == head.id.stream).unwrap_or_default();
+            copy.execute(
+                "insert or ignore into heads values (?1, ?2, ?3, ?4, ?5)",
+                params![position, stream as i64, head.rows().cast_signed(), body.len() as i64, head.encode()],
+            )?;
             Ok(())
         })?;
     }
+    read_rows(&old, "select name, state from sinks", |row| {
+        let (name, state): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        copy.execute("insert or ignore into sinks values (?1, ?2)", params![name, state])?;
+        Ok(())
+    })?;
+    read_rows(&old, "select source, position from marks", |row| {
+        let (source, position): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        copy.execute("insert or ignore into marks values (?1, ?2)", params![source, position])?;
+        Ok(())
+    })?;
     copy.commit()?;
     drop(old);
     remove(&damaged)?;
@@ -87,26 +101,39 @@ pub(super) fn resume(folder: &Path, mut new: Connection) -> Result<(Connection, 
     Ok((new, true))
 }
 
-/// Every row that can be read, until the first that cannot.
+/// Every row that can be read, until the first that cannot. Trouble that is not the damaged file's own is an error:
+/// what is left must not be given up for it.
 fn read_rows(
     old: &Connection,
     query: &str,
     mut each: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,
 ) -> Result<(), StoreError> {
-    let outcome = old.prepare(query).and_then(|mut query| {
-        let mut rows = query.query([])?;
-        while let Some(row) = rows.next()? {
-            each(row)?;
-        }
+    let unreadable = |error: &dyn std::fmt::Display| {
+        tracing::warn!(%error, query, "a part of the damaged journal file cannot be read");
         Ok(())
-    });
-    match outcome.map_err(StoreError::from) {
-        // The new file's trouble, not the old one's: what is left must not be given up for it.
-        Err(StoreError::Full(error)) => return Err(StoreError::Full(error)),
-        Err(error) => tracing::warn!(%error, query, "a part of the damaged journal file cannot be read"),
-        Ok(()) => {}
+    };
+    let of_old = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull | ErrorCode::OutOfMemory | ErrorCode::CannotOpen | ErrorCode::DatabaseBusy) => {
+            Err(error.into())
+        }
+        _ => unreadable(&error),
+    };
+    let mut statement = match old.prepare(query) {
+        Ok(statement) => statement,
+        Err(error) => return of_old(error),
+    };
+    let mut rows = statement.query([])?;
+    loop {
+        match rows.next() {
+            Ok(None) => return Ok(()),
+            Err(error) => return of_old(error),
+            Ok(Some(row)) => match each(row).map_err(StoreError::from) {
+                // A value of another type than was written.
+                Err(StoreError::Damaged(error)) => return unreadable(&error),
+                copied => copied?,
+            },
+        }
     }
-    Ok(())
 }
 
 fn remove(file: &Path) -> Result<(), StoreError> {

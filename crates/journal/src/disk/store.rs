@@ -120,20 +120,16 @@ pub(super) struct Store {
     reserve: u64,
     waits: Wait,
     rescued: bool,
+    /// A damaged file was set aside, and could not be read out yet.
+    is_adrift: bool,
 }
 
 impl Store {
     /// Opens or makes the file in `folder`; a damaged one is read out into a new one.
     pub(super) fn open(folder: &Path, reserve: u64) -> Result<Self, StoreError> {
         fs::create_dir_all(folder)?;
-        let (db, rescued) = match connect(&folder.join(FILE)) {
-            Err(StoreError::Damaged(error)) => {
-                tracing::error!(error, "journal file is damaged; reading out what is left");
-                (salvage::rescue(folder)?, true)
-            }
-            other => salvage::resume(folder, other?)?,
-        };
-        let mut store = Self { db, folder: folder.to_owned(), reserve, waits: Wait::No, rescued };
+        let (db, rescued) = salvage::open(folder)?;
+        let mut store = Self { db, folder: folder.to_owned(), reserve, waits: Wait::No, rescued, is_adrift: false };
         if let Err(error) = store.keep_reserve() {
             tracing::warn!(%error, "no room for the journal's reserve");
         }
@@ -144,9 +140,18 @@ impl Store {
     pub(super) fn rescue(&mut self) -> Result<(), StoreError> {
         // The file must be closed before it is moved.
         self.db = Connection::open_in_memory()?;
-        self.db = salvage::rescue(&self.folder)?;
-        (self.waits, self.rescued) = (Wait::No, true);
+        // For a while there are two files.
+        let _ = fs::remove_file(self.folder.join(RESERVE));
+        // Set aside only once: a second attempt goes on with what the first one left.
+        let was_adrift = std::mem::replace(&mut self.is_adrift, true);
+        self.db = if was_adrift { salvage::open(&self.folder)?.0 } else { salvage::rescue(&self.folder)? };
+        (self.waits, self.rescued, self.is_adrift) = (Wait::No, true, false);
         Ok(())
+    }
+
+    /// True while a damaged file waits to be read out: nothing can be stored or read before.
+    pub(super) fn is_adrift(&self) -> bool {
+        self.is_adrift
     }
 
     /// True where the file was read out of a damaged one: sinks may be missing.

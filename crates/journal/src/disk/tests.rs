@@ -119,7 +119,7 @@ async fn marks_and_what_was_noted_of_a_range_are_there_at_the_next_start() {
     journal.mark(mark("two", None)).await.unwrap();
     let range = journal.next("a").await.unwrap();
     let refused = Rejection { stream: Stream::Losses, sequence: 1, error: "no".into() };
-    let plan = Plan { left: vec![(2, 4), (4, 8)], rejected: vec![refused] };
+    let plan = Plan { rows: 8, left: vec![(2, 4), (4, 8)], rejected: vec![refused] };
     journal.note("a", &range, plan.clone()).await.unwrap();
     journal.stop().await;
 

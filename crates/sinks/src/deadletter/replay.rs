@@ -135,6 +135,7 @@ impl Replay {
         let Progress { mut settled, mut part } = self.folder.progress(segment).map_err(failed)?;
         // What was first sent together, of which parts are sent while some of it is refused.
         let mut whole = settled..(settled + part).min(lines.len());
+        part = whole.len();
         while settled < lines.len() {
             if whole.end <= settled {
                 whole = settled..settled + of_one_life(&lines[settled..]).min(TOGETHER);

@@ -239,6 +239,9 @@ impl Keeper {
     /// Tries storage that failed, once it is time.
     fn probe(&mut self) {
         if self.again.is_some_and(|again| again <= Clock::now()) {
+            if self.store.is_adrift() {
+                self.rescue();
+            }
             match self.store.keep_reserve().and_then(|()| self.store.sync()) {
                 Ok(()) => self.well(),
                 Err(error) => self.complain(&error),
@@ -302,7 +305,8 @@ impl Keeper {
         }
         let mut found = Vec::new();
         if let Err(error) = self.store.heads(|entry| found.push(entry.position)) {
-            self.complain(&error);
+            // What was not listed is not lost for that: reading it will tell.
+            return self.complain(&error);
         }
         let mut log = self.shared.log();
         for position in log.positions() {

@@ -127,6 +127,10 @@ impl Log {
                 }
                 Err(_) => {
                     reader.dropped += rows;
+                    if reader.holds(position) {
+                        // It speaks of rows by their number in the range.
+                        reader.plan = None;
+                    }
                     self.losses.add(&reader.name, stream, LossReason::Corrupt, rows, (now, now));
                     self.unsaved.sinks.insert(reader.name.clone());
                 }
