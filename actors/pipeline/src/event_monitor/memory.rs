@@ -49,6 +49,8 @@ struct State {
     on_their_way: BTreeSet<(Timestamp, u64)>,
     /// Those that were lost and not asked for since, by time.
     missing: BTreeSet<(Timestamp, u64)>,
+    /// Those that were asked for, and may still come, by time.
+    asked: BTreeSet<(Timestamp, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -108,10 +110,13 @@ impl EventMemory {
     /// From when on to ask; `engine_now` is what the engine's clock shows.
     ///
     /// Where the last event lies in the engine's future its clock was set back, or it lied: then what counts is how
-    /// long nobody has listened. What was lost is asked for once: if it is not replayed, the engine has it no more.
+    /// long nobody has listened. What was lost is asked for until it comes, or the engine has it no more: see
+    /// [`passed`](Self::passed) and [`silent`](Self::silent).
     pub(super) fn resume_point(&self, engine_now: Option<Timestamp>) -> Option<Timestamp> {
         let mut state = self.lock();
-        let lost = std::mem::take(&mut state.missing).first().map(|(timestamp, _)| *timestamp);
+        let mut missing = std::mem::take(&mut state.missing);
+        state.asked.append(&mut missing);
+        let lost = state.asked.first().map(|(timestamp, _)| *timestamp);
         match (state.last, engine_now) {
             (Some(last), Some(now)) if last > now + CLOCK_SLACK => {
                 let silence = state.heard_at.map_or(Duration::ZERO, |heard_at| heard_at.elapsed());
@@ -139,6 +144,19 @@ impl EventMemory {
         self.lock().heard_at = Some(Instant::now());
     }
 
+    /// The stream has come to events of this time: what was asked for and lies well before is not in the engine.
+    pub(super) fn passed(&self, timestamp: Timestamp) {
+        let mut state = self.lock();
+        while state.asked.first().is_some_and(|(asked, _)| *asked + OVERLAP < timestamp) {
+            state.asked.pop_first();
+        }
+    }
+
+    /// The stream has nothing to tell: nor has it what was asked for.
+    pub(super) fn silent(&self) {
+        self.lock().asked.clear();
+    }
+
     /// Waits until an event is missing that the engine may still have.
     pub(super) async fn missing(&self) {
         while self.lock().missing.is_empty() {
@@ -161,6 +179,7 @@ impl EventMemory {
             state.order.push_back(hash);
         }
         state.missing.remove(&(timestamp, hash));
+        state.asked.remove(&(timestamp, hash));
         state.on_their_way.insert((timestamp, hash));
         state.last = Some(state.last.map_or(timestamp, |last| last.max(timestamp)));
         state.forget();
@@ -183,6 +202,7 @@ impl State {
                 Some(taken) if taken.fate == Fate::OnItsWay => self.order.push_back(oldest),
                 Some(taken) => {
                     self.missing.remove(&(taken.timestamp, oldest));
+                    self.asked.remove(&(taken.timestamp, oldest));
                     self.taken.remove(&oldest);
                 }
                 None => {}
@@ -196,7 +216,8 @@ impl Source for EventMemory {
         let (state, places) = (self.lock(), places.iter().collect::<HashSet<_>>());
         let last = state.last.unwrap_or_default();
         let behind = state.on_their_way.iter().find(|(_, hash)| !places.contains(hash));
-        let watermark = behind.into_iter().chain(state.missing.first()).map(|(timestamp, _)| *timestamp).min();
+        let open = behind.into_iter().chain(state.missing.first()).chain(state.asked.first());
+        let watermark = open.map(|(timestamp, _)| *timestamp).min();
         let watermark = watermark.map_or(last, |open| open.min(last));
         let since = watermark - OVERLAP;
         let event = |hash: &u64| Some((*hash, *state.taken.get(hash)?));

@@ -101,14 +101,37 @@ fn an_event_that_was_lost_is_asked_for_again_and_taken_again_once() {
     memory.lost(&numbers[..1]);
     assert_eq!(again(&memory.mark(&[])).resume_point(None), Some(at(8)), "also by the next life");
     assert_eq!(memory.resume_point(None), Some(at(8)));
-    assert_eq!(memory.resume_point(None), Some(at(28)), "what the engine no longer has is not asked for for ever");
     assert!(memory.is_new(print(10 * SECOND, "start")));
     assert!(again(&memory.mark(&[])).is_new(print(10 * SECOND, "start")), "it is not among the journaled");
     take(&memory, [10]);
+    assert_eq!(memory.resume_point(None), Some(at(28)), "it came");
     assert!(!memory.is_new(print(10 * SECOND, "start")));
     memory.lost(&numbers[..1]);
     assert_eq!(memory.resume_point(None), Some(at(28)), "what is lost twice is given up");
     assert!(!memory.is_new(print(10 * SECOND, "start")));
+}
+
+#[test]
+fn a_lost_event_is_asked_for_until_the_engine_is_seen_to_have_it_no_more() {
+    let asked = || {
+        let memory = memory();
+        let numbers = take(&memory, [10, 20, 30]);
+        memory.kept(&numbers[1..]);
+        memory.lost(&numbers[..1]);
+        assert_eq!(memory.resume_point(None), Some(at(8)));
+        memory
+    };
+    let memory = asked();
+    assert_eq!(memory.resume_point(None), Some(at(8)), "the engine may not have heard");
+    assert_eq!(again(&memory.mark(&[])).resume_point(None), Some(at(8)), "nor may this process live to hear");
+    memory.passed(at(12));
+    assert_eq!(memory.resume_point(None), Some(at(8)), "events may come out of order");
+    memory.passed(at(20));
+    assert_eq!(memory.resume_point(None), Some(at(28)), "the replay is past it");
+    let memory = asked();
+    memory.silent();
+    assert_eq!(memory.resume_point(None), Some(at(28)), "there is no replay");
+    assert_eq!(again(&memory.mark(&[])).resume_point(None), Some(at(28)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -180,7 +180,10 @@ impl Listener {
                     return End::Broken;
                 }
                 Ok(None) => return End::Broken,
-                Err(_) => return End::Silent,
+                Err(_) => {
+                    self.deps.memory.silent();
+                    return End::Silent;
+                }
             }
         }
     }
@@ -190,6 +193,7 @@ impl Listener {
         let deps = &self.deps;
         let host = deps.engine.host();
         let fingerprint = fingerprint(&event);
+        deps.memory.passed(event.timestamp);
         if !deps.memory.is_new(fingerprint) {
             deps.metrics.event(host.as_str(), "duplicate");
             return true;

@@ -128,7 +128,10 @@ impl Store {
     /// Opens or makes the file in `folder`; a damaged one is read out into a new one.
     pub(super) fn open(folder: &Path, reserve: u64) -> Result<Self, StoreError> {
         fs::create_dir_all(folder)?;
-        let (db, rescued) = salvage::open(folder)?;
+        let (db, rescued) = match salvage::open(folder) {
+            Err(StoreError::Full(_)) if fs::remove_file(folder.join(RESERVE)).is_ok() => salvage::open(folder)?,
+            opened => opened?,
+        };
         let mut store = Self { db, folder: folder.to_owned(), reserve, waits: Wait::No, rescued, is_adrift: false };
         if let Err(error) = store.keep_reserve() {
             tracing::warn!(%error, "no room for the journal's reserve");

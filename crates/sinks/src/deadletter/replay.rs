@@ -4,6 +4,7 @@
 //! the server has them, that is on disk, too. So a replay that was killed goes on with exactly the lines it was
 //! at, under exactly their names, and its server recognises what it has already.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::ops::Range as Lines;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::file::FileDeadLetter;
 use super::folder::{Folder, Of, Progress, Segment, whole_lines};
-use super::line::Entry;
+use super::line::{Entry, Identity};
 
 /// Letters sent together.
 const TOGETHER: usize = 256;
@@ -83,8 +84,30 @@ impl Alone {
     }
 }
 
-/// A line to be delivered again, or not a letter.
-type Line = Result<Letter, String>;
+/// A line of a file.
+#[derive(Debug)]
+enum Line {
+    /// To be delivered again.
+    Letter(Box<Letter>),
+    /// Refused again by a replay that ended before it noted that: a later file has it.
+    KeptBehind,
+    /// Not a letter.
+    Damaged(String),
+}
+
+impl Line {
+    fn read(line: &str) -> Self {
+        let letter = serde_json::from_str::<Entry>(line).ok().and_then(|entry| entry.letter().ok());
+        letter.map_or_else(|| Self::Damaged(line.to_owned()), |letter| Self::Letter(Box::new(letter)))
+    }
+
+    fn letter(&self) -> Option<&Letter> {
+        match self {
+            Self::Letter(letter) => Some(letter),
+            _ => None,
+        }
+    }
+}
 
 impl Replay {
     /// A replay of `of`; what is refused again goes back to `letters`.
@@ -131,11 +154,16 @@ impl Replay {
         let failed = |error| self.failed(error);
         // One that is gone was removed to make room.
         let Some(text) = self.folder.text(segment).map_err(failed)? else { return Ok(()) };
-        let lines: Vec<Line> = whole_lines(&text).map(read).collect();
+        let mut lines: Vec<Line> = whole_lines(&text).map(Line::read).collect();
         let Progress { mut settled, mut part } = self.folder.progress(segment).map_err(failed)?;
         // What was first sent together, of which parts are sent while some of it is refused.
         let mut whole = settled..(settled + part).min(lines.len());
         part = whole.len();
+        if part > 0 {
+            let kept = self.kept_behind(segment).map_err(failed)?;
+            let is_kept = |line: &Line| line.letter().is_some_and(|letter| kept.contains(&Identity::of(letter)));
+            lines[whole.clone()].iter_mut().filter(|line| is_kept(line)).for_each(|line| *line = Line::KeptBehind);
+        }
         while settled < lines.len() {
             if whole.end <= settled {
                 whole = settled..settled + of_one_life(&lines[settled..]).min(TOGETHER);
@@ -167,7 +195,7 @@ impl Replay {
         lines: &[Line],
         deliver: &mut dyn Deliver,
     ) -> Result<Outcome, Stopped> {
-        let batches: Vec<_> = lines.iter().flatten().map(|letter| letter.record.clone()).collect();
+        let batches: Vec<_> = lines.iter().filter_map(Line::letter).map(|letter| letter.record.clone()).collect();
         if batches.is_empty() {
             return Ok(Outcome::Taken(Vec::new()));
         }
@@ -185,16 +213,30 @@ impl Replay {
             let refused = rejected.iter().find(|rejection| rejection.sequence == letter.sequence())?;
             Some(Letter { error: refused.error.clone(), refused_at: now, ..letter.clone() })
         };
-        let again: Vec<Letter> = lines.iter().flatten().filter_map(again).collect();
+        let letters: Vec<&Letter> = lines.iter().filter_map(Line::letter).collect();
+        let again: Vec<Letter> = letters.iter().copied().filter_map(again).collect();
         if !again.is_empty() {
             self.letters.append(&self.of, &again.iter().collect::<Vec<_>>(), last)?;
         }
-        let damaged: Vec<&String> = lines.iter().filter_map(|line| line.as_ref().err()).collect();
+        let damaged = lines.iter().filter_map(|line| if let Line::Damaged(line) = line { Some(line) } else { None });
+        let damaged: Vec<&String> = damaged.collect();
         self.folder.set_aside(&damaged)?;
         done.refused += again.len() as u64;
         done.damaged += damaged.len() as u64;
-        done.delivered += (lines.len() - damaged.len() - again.len()) as u64;
+        done.delivered += (letters.len() - again.len()) as u64;
         Ok(())
+    }
+
+    /// What files behind this one hold.
+    fn kept_behind(&self, segment: &Segment) -> io::Result<HashSet<Identity<'static>>> {
+        let mut kept = HashSet::new();
+        for later in self.folder.segments()? {
+            if later.of == self.of && later.number > segment.number {
+                let text = self.folder.text(&later)?.unwrap_or_default();
+                kept.extend(whole_lines(&text).filter_map(Identity::read));
+            }
+        }
+        Ok(kept)
     }
 
     /// Asks until there is an answer that is more than "not now".
@@ -262,11 +304,6 @@ fn failed(folder: &Folder, error: io::Error) -> Stopped {
 /// How many of the first lines are of one start of one process: within it, a sequence number names one record.
 fn of_one_life(lines: &[Line]) -> usize {
     let life = |letter: &Letter| (letter.record.id.node.clone(), letter.record.id.epoch);
-    let first = lines.iter().flatten().next().map(life);
-    lines.iter().take_while(|line| line.as_ref().ok().is_none_or(|letter| Some(life(letter)) == first)).count()
-}
-
-fn read(line: &str) -> Line {
-    let letter = serde_json::from_str::<Entry>(line).ok().and_then(|entry| entry.letter().ok());
-    letter.ok_or_else(|| line.to_owned())
+    let first = lines.iter().find_map(Line::letter).map(life);
+    lines.iter().take_while(|line| line.letter().is_none_or(|letter| Some(life(letter)) == first)).count()
 }

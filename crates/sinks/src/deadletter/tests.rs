@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use model::{Rows, Stream};
 use pipeline::ports::{Appetite, DeadLetter, Deliver, DeliverError, FailureClass, Letter, Range, Receipt};
 
+use super::folder::Progress;
 use super::*;
 use crate::fixtures::{batch, noon, one_of_each, stats};
 
@@ -224,6 +225,27 @@ async fn a_replay_that_is_cut_off_at_any_insert_goes_on_without_losing_or_doubli
         assert_eq!(server.rows(), (0..610).filter(|row| *row != 5).collect::<Vec<_>>(), "cut off at {lives}");
         assert_eq!(sequences(&kept.folder), [5]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_that_was_killed_before_it_noted_a_refusal_does_not_deliver_that_letter_twice() {
+    let kept = dead_letter(1 << 20);
+    kept.letters.keep(&letters(0..3)).await.unwrap();
+    let server = Server::default();
+    server.0.lock().unwrap().refused = [1].into();
+    // What a replay leaves that was killed when the second line had been refused, and kept again, alone.
+    let [first] = &kept.folder.segments().unwrap()[..] else { panic!("one file") };
+    let later = kept.folder.begin(&of_stats()).unwrap();
+    server.0.lock().unwrap().taken.push(vec![0]);
+    kept.folder.note(first, Progress { settled: 1, part: 2 }).unwrap();
+    kept.letters.append(&of_stats(), &[&letter(1)], first.number).unwrap();
+    assert!(kept.folder.text(&later).unwrap().unwrap().contains("\"sequence\":1"));
+    // It is repaired before the next one begins.
+    server.0.lock().unwrap().refused.clear();
+    replay(&kept, &server, Duration::from_secs(5)).await.unwrap();
+    replay(&kept, &server, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(server.rows(), [0, 1, 2]);
+    assert!(sequences(&kept.folder).is_empty());
 }
 
 #[tokio::test(start_paused = true)]
