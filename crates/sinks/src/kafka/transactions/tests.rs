@@ -129,7 +129,7 @@ async fn a_delivery_given_up_midway_is_finished_by_the_same_sink() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_killed_during_transactions_and_started_again_loses_and_doubles_nothing() {
     let kafka = Kafka::start();
-    let config = KafkaConfig { patience: Duration::from_secs(2), ..config(kafka.bootstrap()) };
+    let config = KafkaConfig { patience: Duration::from_secs(4), ..config(kafka.bootstrap()) };
     let mut sink = sink(&config);
     deliver(&mut sink, &samples(2_000, 2_000, 10)).await;
     let mut failures = Vec::new();
@@ -223,14 +223,14 @@ async fn a_data_folder_restored_from_a_backup_is_told_and_leaves_nothing_out() {
 #[tokio::test]
 async fn a_broker_that_hangs_is_told_in_time_and_gets_everything_once_later() {
     let kafka = Kafka::start();
-    let config = KafkaConfig { patience: Duration::from_secs(1), ..config(kafka.bootstrap()) };
+    let config = KafkaConfig { patience: Duration::from_secs(4), ..config(kafka.bootstrap()) };
     let mut sink = sink(&config);
     deliver(&mut sink, &samples(0, 10, 2)).await;
     kafka.pause();
     let work = samples(10, 500, 2);
     let error = sink.deliver(&work).await.unwrap_err();
     assert_eq!(error.class, FailureClass::Retry, "{error}");
-    assert!(error.message.starts_with("kafka transaction of 500 records: nothing acknowledged for 1 s"), "{error}");
+    assert!(error.message.starts_with("kafka transaction of 500 records: nothing acknowledged for 4 s"), "{error}");
     let error = sink.deliver(&work).await.unwrap_err();
     assert_eq!(error.class, FailureClass::Retry, "{error}");
     kafka.resume();
