@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use pipeline::ports::{Deliver, EngineApi, EngineInfo};
+use sinks::deadletter::Folder;
 
 use crate::cli::Exit;
-use crate::config::{Config, JournalKind, Loaded};
+use crate::config::{Config, DeadLetterPlace, JournalKind, Loaded};
 use crate::data_folder::{DataFolder, DataFolderError};
 use crate::topology::open_journal;
 
@@ -38,7 +39,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Tries out the data folder, the journal, the API's address, every engine and every sink, and tells each finding as it comes.
+/// Tries out the data folder, the journal, the API's address, every engine, every sink and the dead letter, and tells each finding as it comes.
 ///
 /// Sinks make what they miss: tables, topics. A dockstream that runs with the same configuration is no failure.
 pub async fn check(
@@ -82,6 +83,7 @@ pub async fn check(
         found(format!("sink {name}"), prepared);
         sink.close().await;
     }
+    found("dead letter".into(), dead_letter(&loaded.config));
     exit
 }
 
@@ -110,6 +112,23 @@ async fn journal(config: &Config, running: bool) -> Result<String, String> {
         text.push_str(&format!(", {} records wait for {}", books.pending, books.sink));
     }
     journal.stop().await;
+    Ok(text)
+}
+
+/// Where refused records go, and how many wait there in files.
+fn dead_letter(config: &Config) -> Result<String, String> {
+    let folder = Folder::new(config.dead_letter_folder());
+    let path = folder.path().display();
+    let mut text = match config.deadletter.to {
+        DeadLetterPlace::File => format!("{path}, at most {}", config.deadletter.bytes),
+        DeadLetterPlace::Topic => "a topic of sinks.kafka".to_owned(),
+    };
+    let waiting = folder.all().and_then(|all| all.iter().map(|of| Ok(folder.read(of)?.entries.len())).sum());
+    match waiting {
+        Ok(0) => {}
+        Ok(count) => text.push_str(&format!(", {count} refused records wait: see dockstream deadletter list")),
+        Err::<usize, std::io::Error>(error) => return Err(format!("cannot read the dead letter in {path}: {error}")),
+    }
     Ok(text)
 }
 

@@ -121,6 +121,8 @@ async fn what_works_is_told_in_a_line_each() {
     let folder = tempfile::tempdir().unwrap();
     let loaded = loaded(folder.path());
     let (exit, lines) = lines(&loaded, vec![engine("edge", Answer::Good)], vec![sink(Answer::Good)]).await;
+    let bytes = loaded.config.deadletter.bytes;
+    let dead_letter = format!("ok   dead letter  {}/deadletter, at most {bytes}", loaded.config.data_dir.display());
     let data = format!("ok   data  {}", loaded.config.data_dir.display());
     let journal = format!("ok   journal  {}/journal, at most 4GiB", loaded.config.data_dir.display());
     assert_eq!(
@@ -131,9 +133,28 @@ async fn what_works_is_told_in_a_line_each() {
             &journal,
             "ok   api  127.0.0.1:0",
             "ok   host edge  docker 20.10.24, API 1.41, cgroup v1",
-            "ok   sink kafka  127.0.0.1:9092"
+            "ok   sink kafka  127.0.0.1:9092",
+            &dead_letter
         ]
     );
+    assert_eq!(exit, Exit::Ended);
+}
+
+#[tokio::test]
+async fn records_that_wait_in_the_dead_letter_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let loaded = loaded(folder.path());
+    let letters = loaded.config.dead_letter_folder();
+    std::fs::create_dir_all(&letters).unwrap();
+    let letter = |sequence| {
+        format!(
+            r#"{{"sink":"kafka","stream":"stats","node":"n","epoch":1,"sequence":{sequence},"batch_id":"n/1/stats/1-2","refused_at":"2026-01-01T00:00:00Z","error":"too large","record":null}}"#
+        )
+    };
+    std::fs::write(letters.join("kafka.stats.0000000001.jsonl"), format!("{}\n{}\n", letter(1), letter(2))).unwrap();
+    let (exit, lines) = lines(&loaded, vec![], vec![]).await;
+    let last = lines.last().unwrap();
+    assert!(last.ends_with(", 2 refused records wait: see dockstream deadletter list"), "{last}");
     assert_eq!(exit, Exit::Ended);
 }
 
@@ -151,7 +172,7 @@ async fn one_failure_is_78_and_the_rest_is_tried_all_the_same() {
     )
     .await;
     assert_eq!(
-        lines[4..],
+        lines[4..8],
         [
             "fail host a  no Docker engine at unix:///test.sock: the socket does not exist",
             "ok   host b  docker 20.10.24, API 1.41, cgroup v1",
