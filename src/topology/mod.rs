@@ -206,6 +206,7 @@ impl Topology {
     /// Drains as [`Topology::drain`] does; once `hurry` is done, what still runs is ended as if the time were over.
     pub async fn drain_unless(self, grace: Duration, hurry: impl Future<Output = ()>) -> DrainReport {
         self.books.end();
+        self.journal.last_call();
         let report = self.root.drain_unless(grace, hurry).await;
         join(self.arbiters);
         stop(&*self.journal).await;

@@ -132,6 +132,11 @@ impl Journal for MemoryJournal {
         self.state().delivering(sink, range)?.plan.clone()
     }
 
+    fn last_call(&self) {
+        self.state().is_last_call = true;
+        self.room.notify_one();
+    }
+
     fn close(&self) {
         let mut state = self.state();
         state.closed = true;

@@ -45,6 +45,9 @@ pub trait Journal: Send + Sync + 'static {
     /// What was noted last of this range, in this life of the process or one before.
     fn plan(&self, sink: &str, range: &Range) -> Option<Plan>;
 
+    /// Collecting ends: what is on its way is taken although the journal is full, for it can be kept nowhere else.
+    fn last_call(&self);
+
     /// No more appends: readers get what is left, then `None`.
     fn close(&self);
 

@@ -66,6 +66,9 @@ impl Journal for OddLog {
     fn plan(&self, sink: &str, range: &Range) -> Option<Plan> {
         self.log.plan(sink, range)
     }
+    fn last_call(&self) {
+        self.log.last_call();
+    }
     fn close(&self) {
         self.log.close();
     }

@@ -112,6 +112,8 @@ struct Shared {
     limit_bytes: u64,
     /// Appends wait for room.
     is_full: AtomicBool,
+    /// Appends wait for room no longer.
+    is_last_call: AtomicBool,
     /// How often the disk was waited for, and how long in all.
     syncs: Mutex<(u64, Duration)>,
     /// A sink's place was damaged: whoever comes anew gets everything there is.
@@ -163,6 +165,7 @@ impl DiskJournal {
             failing: Mutex::new(None),
             limit_bytes: options.bytes,
             is_full: AtomicBool::new(false),
+            is_last_call: AtomicBool::new(false),
             syncs: Mutex::default(),
             from_oldest,
         });
@@ -265,6 +268,11 @@ impl Journal for DiskJournal {
 
     fn plan(&self, sink: &str, range: &Range) -> Option<Plan> {
         self.shared.log().plan(sink, range)
+    }
+
+    fn last_call(&self) {
+        self.shared.is_last_call.store(true, Ordering::Relaxed);
+        self.shared.queue.push(Command::Save);
     }
 
     fn close(&self) {

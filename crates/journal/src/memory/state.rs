@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) end: u64,
     pub(super) closed: bool,
     pub(super) is_full: bool,
+    /// Appends wait for room no longer.
+    pub(super) is_last_call: bool,
     pub(super) sinks: Vec<Reader>,
     pub(super) losses: LossLedger,
     pub(super) repeats: Repeats,
@@ -71,6 +73,7 @@ impl State {
             end: 0,
             closed: false,
             is_full: false,
+            is_last_call: false,
             sinks: Vec::new(),
             losses: LossLedger::default(),
             repeats: Repeats::default(),
@@ -88,6 +91,7 @@ impl State {
         let wanted = |batch: &&Batch| self.sinks.iter().any(|sink| sink.appetite.streams.contains(&batch.id.stream));
         let bytes: usize = batches.iter().filter(wanted).map(|batch| batch.bytes).sum();
         self.is_full = self.limits.when_full == WhenFull::Block
+            && !self.is_last_call
             && bytes > 0
             && self.idle_bytes > 0
             && self.idle_bytes + bytes > self.limits.bytes;

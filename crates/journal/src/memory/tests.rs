@@ -117,6 +117,21 @@ async fn a_full_journal_that_blocks_takes_more_as_soon_as_there_is_room_in_order
 }
 
 #[tokio::test]
+async fn what_waits_for_room_when_collecting_ends_is_taken() {
+    let journal = Arc::new(MemoryJournal::new(Limits { bytes: 100, when_full: WhenFull::Block }));
+    journal.register("a", eager());
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
+    let writer = journal.clone();
+    let waiting = tokio::spawn(async move { writer.append(vec![losses(2, 1)], Vec::new()).await });
+    while !journal.storage().is_full {
+        tokio::task::yield_now().await;
+    }
+    journal.last_call();
+    waiting.await.unwrap().unwrap();
+    assert_eq!(books_of(&*journal, "a").pending, 2);
+}
+
+#[tokio::test]
 async fn an_append_that_waits_for_room_ends_when_the_journal_closes() {
     let journal = Arc::new(MemoryJournal::new(Limits { bytes: 100, when_full: WhenFull::Block }));
     journal.register("a", eager());

@@ -161,6 +161,7 @@ impl Keeper {
         let mut bytes = 0;
         let mut is_full = false;
         self.more = false;
+        let waits = self.options.when_full == WhenFull::Block && !self.shared.is_last_call.load(Ordering::Relaxed);
         let log = self.shared.log();
         while let Some(mut append) = self.waiting.pop_front() {
             if log.closed() {
@@ -173,8 +174,7 @@ impl Keeper {
             }
             append.entries.retain(|entry| log.is_wanted(entry.head.id.stream) && !log.has(&entry.head.id));
             let (size, stored) = (append.size(), log.stored_bytes() + bytes);
-            is_full = size > 0 && stored > 0 && stored + size > self.options.bytes;
-            is_full &= self.options.when_full == WhenFull::Block;
+            is_full = waits && size > 0 && stored > 0 && stored + size > self.options.bytes;
             self.more = bytes > 0 && bytes + size > GROUP;
             if is_full || self.more {
                 self.waiting.push_front(append);

@@ -30,6 +30,32 @@ async fn a_full_journal_that_blocks_takes_more_as_soon_as_there_is_room_and_drop
 }
 
 #[tokio::test]
+async fn what_waits_for_room_when_collecting_ends_is_taken_in_order_and_the_next_life_has_it() {
+    let folder = TempDir::new().unwrap();
+    let journal = Arc::new(DiskJournal::open(folder.path(), blocking(1)).unwrap());
+    journal.register("a", eager());
+    journal.append(vec![losses(1, 1)], Vec::new()).await.unwrap();
+    let writer = journal.clone();
+    let waiting = tokio::spawn(async move {
+        for first in 2..=5 {
+            writer.append(vec![losses(first, 1)], Vec::new()).await.unwrap();
+        }
+    });
+    until(|| journal.storage().is_full).await;
+    journal.last_call();
+    waiting.await.unwrap();
+    journal.stop().await;
+    drop(journal);
+    let journal = DiskJournal::open(folder.path(), blocking(1)).unwrap();
+    journal.register("a", eager());
+    let mut got = Vec::new();
+    while got.len() < 5 {
+        got.extend(firsts(&settle(&journal, "a").await));
+    }
+    assert_eq!(got, [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
 async fn an_append_that_waits_for_room_ends_when_the_journal_closes() {
     let folder = TempDir::new().unwrap();
     let journal = Arc::new(DiskJournal::open(folder.path(), blocking(1)).unwrap());
