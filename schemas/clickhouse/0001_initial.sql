@@ -85,6 +85,7 @@ CREATE TABLE IF NOT EXISTS containers (
     container_name        String,
     image                 LowCardinality(String),
     image_id              LowCardinality(Nullable(String)),
+    image_digest          LowCardinality(Nullable(String)),
     compose_project       LowCardinality(Nullable(String)),
     compose_service       LowCardinality(Nullable(String)),
     state                 LowCardinality(String),
@@ -100,8 +101,9 @@ CREATE TABLE IF NOT EXISTS containers (
     health_failing_streak Nullable(UInt32),
     health_last_output    Nullable(String),
     labels                Map(LowCardinality(String), String),
+    environment           Map(LowCardinality(String), Nullable(String)),
     ports                 Array(Tuple(container_port UInt16, protocol String, host_ip Nullable(String), host_port Nullable(UInt16))),
-    networks              Array(Tuple(name String, ip_address Nullable(String))),
+    networks              Array(Tuple(name String, network_id Nullable(String), ip_address Nullable(String), ipv6_address Nullable(String), mac_address Nullable(String))),
     mounts                Array(Tuple(kind String, source String, destination String, writable Bool)),
     network_scope         LowCardinality(Nullable(String)),
     restart_policy        LowCardinality(Nullable(String)),
@@ -109,10 +111,47 @@ CREATE TABLE IF NOT EXISTS containers (
     cpu_limit_cores       Nullable(Float64),
     memory_limit_bytes    Nullable(UInt64),
     pids_limit            Nullable(UInt64),
+    cpu_shares            Nullable(UInt64),
+    cpuset_cpus           Nullable(String),
+    memory_reservation_bytes Nullable(UInt64),
+    memory_swap_limit_bytes  Nullable(UInt64),
+    revp                  Nullable(String),
     observed_at           DateTime64(9, 'UTC')
 ) ENGINE = ReplacingMergeTree(observed_at)
 ORDER BY (host, container_id)
 SETTINGS non_replicated_deduplication_window = 10000;
+
+-- The latest state of each image: read it with FINAL. Where its users are not known, `containers` is NULL.
+CREATE TABLE IF NOT EXISTS docker_images (
+    host        LowCardinality(String),
+    image_id    String,
+    state       LowCardinality(String),
+    tags        Array(String),
+    digests     Array(String),
+    created_at  Nullable(DateTime64(9, 'UTC')),
+    size_bytes  Nullable(UInt64),
+    labels      Map(LowCardinality(String), String),
+    used_by     Array(String),
+    containers  Nullable(UInt64),
+    observed_at DateTime64(9, 'UTC')
+) ENGINE = ReplacingMergeTree(observed_at)
+ORDER BY (host, image_id)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS image_versions (
+    host          LowCardinality(String),
+    observed_at   DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
+    change        LowCardinality(String),
+    reference     String CODEC(ZSTD(1)),
+    from_image_id Nullable(String) CODEC(ZSTD(1)),
+    to_image_id   Nullable(String) CODEC(ZSTD(1)),
+    from_digest   Nullable(String) CODEC(ZSTD(1)),
+    to_digest     Nullable(String) CODEC(ZSTD(1))
+) ENGINE = MergeTree
+PARTITION BY toMonday(observed_at)
+ORDER BY (host, reference, observed_at)
+TTL toDateTime(observed_at) + INTERVAL 30 DAY DELETE
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS host_health (
     host               LowCardinality(String),

@@ -137,6 +137,7 @@ CREATE TABLE containers (
     container_name        TEXT NOT NULL,
     image                 TEXT NOT NULL,
     image_id              TEXT,
+    image_digest          TEXT,
     compose_project       TEXT,
     compose_service       TEXT,
     state                 TEXT NOT NULL,
@@ -152,6 +153,7 @@ CREATE TABLE containers (
     health_failing_streak INTEGER,
     health_last_output    TEXT,
     labels                TEXT NOT NULL,
+    environment           TEXT NOT NULL,
     ports                 TEXT NOT NULL,
     networks              TEXT NOT NULL,
     mounts                TEXT NOT NULL,
@@ -161,11 +163,46 @@ CREATE TABLE containers (
     cpu_limit_cores       REAL,
     memory_limit_bytes    INTEGER,
     pids_limit            INTEGER,
+    cpu_shares            INTEGER,
+    cpuset_cpus           TEXT,
+    memory_reservation_bytes INTEGER,
+    memory_swap_limit_bytes  INTEGER,
+    revp                  TEXT,
     observed_at           INTEGER NOT NULL,
     PRIMARY KEY (host, container_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX containers_by_name ON containers (container_name);
 CREATE INDEX containers_by_container_id ON containers (container_id);
+
+-- The latest state of each image.
+CREATE TABLE docker_images (
+    host        TEXT NOT NULL,
+    image_id    TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    tags        TEXT NOT NULL,
+    digests     TEXT NOT NULL,
+    created_at  INTEGER,
+    size_bytes  INTEGER,
+    labels      TEXT NOT NULL,
+    used_by     TEXT,
+    observed_at INTEGER NOT NULL,
+    PRIMARY KEY (host, image_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX docker_images_by_image_id ON docker_images (image_id);
+
+-- What changed of tags, digests and images. No two versions of a host have the same time.
+CREATE TABLE image_versions (
+    host          TEXT NOT NULL,
+    observed_at   INTEGER NOT NULL,
+    change        TEXT NOT NULL,
+    reference     TEXT NOT NULL,
+    from_image_id TEXT,
+    to_image_id   TEXT,
+    from_digest   TEXT,
+    to_digest     TEXT,
+    PRIMARY KEY (host, observed_at)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX image_versions_by_time ON image_versions (observed_at);
 
 -- The latest state of each host.
 CREATE TABLE hosts (

@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use model::{ContainerId, ContainerRecord, ContainerState, CpuClock, HostName, OsFamily, Timestamp};
 use pipeline::ports::{
-    Appetite, DeliverError, EngineError, EngineFailure, EventFeed, FailureClass, FrameFeed, Range, Receipt,
+    Appetite, DeliverError, EngineError, EngineFailure, EngineImage, EventFeed, FailureClass, FrameFeed, Range, Receipt,
 };
 
 use super::*;
@@ -53,6 +53,9 @@ impl EngineApi for TestEngine {
         unreachable!("a check identifies, and nothing else")
     }
     async fn inspect(&self, _: &ContainerId) -> Result<ContainerRecord, EngineError> {
+        unreachable!("a check identifies, and nothing else")
+    }
+    async fn images(&self) -> Result<Vec<EngineImage>, EngineError> {
         unreachable!("a check identifies, and nothing else")
     }
     async fn events(&self, _: Option<Timestamp>) -> Result<EventFeed, EngineError> {

@@ -63,6 +63,7 @@ pub fn engines(config: &Config) -> Result<Vec<Arc<dyn EngineApi>>, StartError> {
         let options = HostOptions {
             max_connections: host.max_connections.get(),
             call_timeout: host.timeout,
+            environment: config.collect.environment.clone(),
             ..HostOptions::default()
         };
         Ok(Arc::new(engine::Host::new(host.name.clone(), &url, &options)?) as Arc<dyn EngineApi>)

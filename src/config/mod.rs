@@ -119,8 +119,13 @@ section! {
         stats_interval: Duration = value("5s"),
         /// Time between two full inventories, which correct what events did not tell.
         discovery_interval: Duration = value("60s"),
+        /// Time between two looks at a host's images, which correct what events did not tell.
+        image_interval: Duration = value("60s"),
         /// Container labels that ride on every record, by name.
         labels: Vec<String> = value([]),
+        /// Environment variables of containers whose values are kept. A value may be a secret: of a variable that is not
+        /// named here, only the name is kept.
+        environment: Vec<String> = value([]),
         /// Event actions whose argument is kept, such as `exec_create`. An argument is a command line and may
         /// hold secrets: without being named here, it is dropped.
         event_arguments: Vec<String> = value([]),

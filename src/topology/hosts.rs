@@ -6,6 +6,7 @@ use std::time::Duration;
 use actor_runtime::{Backoff, ChildSpec, GroupSpec, Intensity, Quarantine, Strategy, mailbox};
 use pipeline::event_monitor::{EventMemory, EventMonitor, EventMonitorDeps};
 use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, Link};
+use pipeline::images::{ImageBoard, ImageTables, Images, ImagesDeps};
 use pipeline::inventory::{Inventory, InventoryDeps, Resync};
 use pipeline::ports::{EngineApi, Journal};
 use pipeline::stats_stream::{StatsMode, StatsStreamDeps};
@@ -30,6 +31,8 @@ pub(super) struct HostParts {
     mode: StatsMode,
     stats_interval: Duration,
     discovery_interval: Duration,
+    image_interval: Duration,
+    image_tables: ImageTables,
     labels: Arc<[String]>,
 }
 
@@ -52,6 +55,8 @@ impl HostParts {
             mode,
             stats_interval: config.collect.stats_interval,
             discovery_interval: config.collect.discovery_interval,
+            image_interval: config.collect.image_interval,
+            image_tables: ImageTables::default(),
             labels: config.collect.labels.clone().into(),
         }
     }
@@ -90,7 +95,8 @@ impl Policies {
     }
 }
 
-/// One host. The streams stand right behind the connection: what fails after them leaves them running.
+/// One host. The streams stand right behind the connection: what fails after them leaves them running. The images stand
+/// last: they fail alone.
 fn host(
     shared: &Shared,
     parts: &HostParts,
@@ -101,12 +107,14 @@ fn host(
     let (shared, parts, policies, engine) = (shared.clone(), parts.clone(), *policies, engine.clone());
     let link = Link::default();
     let memory = memory.clone();
+    let (table, images) = (parts.image_tables.of(engine.host()), ImageBoard::default());
     let name = engine.host().to_string();
     GroupSpec::new(name, Strategy::RestForOne, policies.host, policies.restart, move |_| {
         let router = shared.wiring.router.get();
         let (connection_mailbox, connection_inbox) = mailbox::<HostConnection>(SIGNALS_ONLY);
         let (inventory_mailbox, inventory_inbox) = mailbox::<Inventory>(SIGNALS_ONLY);
         let (_, events_inbox) = mailbox::<EventMonitor>(SIGNALS_ONLY);
+        let (images_mailbox, images_inbox) = mailbox::<Images>(SIGNALS_ONLY);
         let (set_mailbox, set_inbox) = mailbox::<StreamSet>(SIGNALS_ONLY);
 
         let connection = HostConnectionDeps {
@@ -134,6 +142,8 @@ fn host(
             board: parts.board.clone(),
             router: router.clone(),
             streams: set_mailbox.control(),
+            images: images.clone(),
+            users: images_mailbox.control(),
             books: shared.books.clone(),
             interval: parts.discovery_interval,
             labels: parts.labels.clone(),
@@ -147,11 +157,24 @@ fn host(
             heard: inventory_mailbox.control(),
             look: inventory_mailbox.control(),
             reconcile: inventory_mailbox.control(),
+            images: images_mailbox.control(),
             suspect: connection_mailbox.control(),
             memory: memory.clone(),
             journal: shared.journal.clone(),
             books: shared.books.clone(),
             backoff: policies.reconnect,
+            metrics: shared.metrics.clone(),
+            faults: shared.faults.clone(),
+        };
+        let watched = ImagesDeps {
+            engine: engine.clone(),
+            link: link.clone(),
+            table: table.clone(),
+            board: images.clone(),
+            digests: inventory_mailbox.control(),
+            router: router.clone(),
+            books: shared.books.clone(),
+            interval: parts.image_interval,
             metrics: shared.metrics.clone(),
             faults: shared.faults.clone(),
         };
@@ -184,6 +207,7 @@ fn host(
             ChildSpec::actor("inventory", inventory_inbox, move |cell| Inventory::new(cell, inventory)),
             ChildSpec::actor("events", events_inbox, move |cell| EventMonitor::new(cell, events)),
             ChildSpec::actor("stream_set", set_inbox, move |cell| StreamSet::new(cell, set)),
+            ChildSpec::actor("images", images_inbox, move |cell| Images::new(cell, watched)),
         ]
     })
 }

@@ -5,7 +5,7 @@
 //! ├ delivery      one_for_one    Sink[i], Journal, Batcher, LossReporter
 //! ├ parsing       one_for_one    Parser[0..n], each on a thread of its own
 //! ├ hosts         one_for_one    a group per Docker host
-//! │  └ host       rest_for_one   HostConnection, streams, Inventory, EventMonitor, StreamSet
+//! │  └ host       rest_for_one   HostConnection, streams, Inventory, EventMonitor, StreamSet, Images
 //! └ serving       one_for_one    API server
 //! ```
 //!

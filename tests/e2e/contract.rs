@@ -37,6 +37,10 @@ fn fits(value: &Value, words: &str) -> bool {
         "number" => value.is_number(),
         "boolean" => value.is_boolean(),
         "object" => value.is_object(),
+        "object of strings or nulls" => {
+            value.as_object().is_some_and(|object| object.values().all(|value| value.is_string() || value.is_null()))
+        }
+        "array of strings" => value.as_array().is_some_and(|array| array.iter().all(Value::is_string)),
         "object of strings" => value.as_object().is_some_and(|object| object.values().all(Value::is_string)),
         "array of objects" => value.as_array().is_some_and(|array| array.iter().all(Value::is_object)),
         _ => false,
@@ -45,13 +49,14 @@ fn fits(value: &Value, words: &str) -> bool {
 
 /// The key of a record, as the page words it.
 fn key(words: &str, record: &Value) -> String {
-    let object = if record["container_id"].is_null() { &record["actor_id"] } else { &record["container_id"] };
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    if words.starts_with("`host/") {
-        format!("{}/{}", text(&record["host"]), text(object))
-    } else {
-        text(&record["host"])
-    }
+    let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+    let container = if record["container_id"].is_null() { "actor_id" } else { "container_id" };
+    let object = match words.split('`').nth(1).and_then(|key| key.strip_prefix("host/")) {
+        None => return text("host"),
+        Some("container_id") => container,
+        Some(field) => field,
+    };
+    format!("{}/{}", text("host"), text(object))
 }
 
 #[test]
@@ -72,6 +77,7 @@ fn topics_and_tables_have_the_names_and_shapes_that_the_pages_promise() {
     let id = control.ids().remove(0);
     control.restart(&id).expect("it runs");
     control.exec(&id, "cat /etc/passwd").expect("it runs");
+    control.pull("nginx:1.27");
     wait_until(SOON, "samples in every store", || {
         ["kafka", "clickhouse"].iter().all(|sink| dockstream.sink(sink)["delivered"].as_u64() > Some(30))
     });

@@ -12,6 +12,7 @@ mod docker_stats;
 mod exactly_once;
 mod faults;
 mod http;
+mod inventory;
 mod journal;
 mod losses;
 mod pipeline;

@@ -10,6 +10,8 @@ pub enum Point {
     EventMonitor,
     /// `Inventory`, about to look.
     Inventory,
+    /// `Images`, with what a look found in hand.
+    Images,
     /// `StreamSet`, with a list in hand.
     StreamSet,
     /// `StatsStream`, with a frame in hand.

@@ -9,6 +9,7 @@ pub mod books;
 pub mod event_monitor;
 pub mod faults;
 pub mod host_connection;
+pub mod images;
 pub mod inventory;
 pub mod journal;
 pub mod losses;

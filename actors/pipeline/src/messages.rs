@@ -5,8 +5,8 @@ use std::sync::Arc;
 use actor_runtime::Weight;
 use bytes::Bytes;
 use model::{
-    Batch, ContainerMeta, ContainerRecord, CpuClock, EngineEvent, EventRecord, HostName, HostRecord, LossRecord,
-    NetworkScope, OsFamily, StatsRecord, Stream, Timestamp,
+    Batch, ContainerMeta, ContainerRecord, CpuClock, EngineEvent, EventRecord, HostName, HostRecord, ImageRecord,
+    ImageVersionRecord, LossRecord, NetworkScope, OsFamily, StatsRecord, Stream, Timestamp,
 };
 
 use crate::books::Custody;
@@ -49,8 +49,8 @@ impl Weight for RawFrame {
 /// A frame in a mailbox costs at least this much memory, however short it is.
 const FRAME_FLOOR: u32 = 1024;
 
-/// Something seen that is not a frame. From `EventMonitor`, `Inventory` and `HostConnection` to `Parser`; weighs
-/// its estimated bytes.
+/// Something seen that is not a frame. From `EventMonitor`, `Inventory`, `Images` and `HostConnection` to `Parser`;
+/// weighs its estimated bytes.
 #[derive(Debug)]
 pub struct Observation {
     /// What was seen.
@@ -75,6 +75,10 @@ pub enum Seen {
     },
     /// The state of a container.
     Container(Box<ContainerRecord>),
+    /// The state of an image.
+    Image(Box<ImageRecord>),
+    /// A change of an image.
+    ImageVersion(Box<ImageVersionRecord>),
     /// The state of a host.
     Host(Box<HostRecord>),
 }
@@ -85,6 +89,8 @@ impl Seen {
         match self {
             Self::Event { event, .. } => &event.actor_id,
             Self::Container(record) => record.container_id.as_str(),
+            Self::Image(record) => &record.image_id,
+            Self::ImageVersion(record) => &record.reference,
             Self::Host(record) => record.host.as_str(),
         }
     }
@@ -94,6 +100,8 @@ impl Seen {
         match self {
             Self::Event { .. } => Stream::Events,
             Self::Container(_) => Stream::Containers,
+            Self::Image(_) => Stream::Images,
+            Self::ImageVersion(_) => Stream::ImageVersions,
             Self::Host(_) => Stream::Hosts,
         }
     }
@@ -104,6 +112,8 @@ impl Size for Seen {
         let record = match self {
             Self::Event { event, .. } => event.size(),
             Self::Container(record) => record.size(),
+            Self::Image(record) => record.size(),
+            Self::ImageVersion(record) => record.size(),
             Self::Host(record) => record.size(),
         };
         size_of::<Observation>() + record
@@ -132,6 +142,8 @@ pub enum ChunkRows {
     Stats(Vec<StatsRecord>),
     Event(Box<EventRecord>),
     Container(Box<ContainerRecord>),
+    Image(Box<ImageRecord>),
+    ImageVersion(Box<ImageVersionRecord>),
     Host(Box<HostRecord>),
     Losses(Vec<LossRecord>),
 }
@@ -142,6 +154,8 @@ impl Weight for Chunk {
             ChunkRows::Stats(rows) => rows.len(),
             ChunkRows::Event(row) => row.size() / ROW,
             ChunkRows::Container(row) => row.size() / ROW,
+            ChunkRows::Image(row) => row.size() / ROW,
+            ChunkRows::ImageVersion(row) => row.size() / ROW,
             ChunkRows::Host(row) => row.size() / ROW,
             ChunkRows::Losses(rows) => rows.len(),
         };

@@ -22,6 +22,7 @@ pub struct Metrics {
     discovery: HistogramVec,
     host_up: IntGaugeVec,
     containers: IntGaugeVec,
+    images: IntGaugeVec,
     streams: IntGaugeVec,
     events: IntCounterVec,
     event_gaps: IntCounterVec,
@@ -100,6 +101,7 @@ impl Metrics {
             discovery: histogram("discovery_duration_seconds", "a full look at all containers of a host", &["host"])?,
             host_up: gauge("host_up", "1 where the engine answers", &["host"])?,
             containers: gauge("containers_discovered", "containers by the last inventory", &["host", "state"])?,
+            images: gauge("images_discovered", "images by the last look", &["host"])?,
             streams: gauge("active_connections", "stats streams that are followed", &["host"])?,
             events: counter(
                 "events_processed_total",
@@ -190,6 +192,11 @@ impl Metrics {
         for (state, count) in states {
             self.containers.with_label_values(&[host, state]).set(*count);
         }
+    }
+
+    /// How many images a host has.
+    pub fn images(&self, host: &str, count: usize) {
+        self.images.with_label_values(&[host]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Whether a host answers.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use model::{ContainerRecord, EngineEvent, EventRecord, HostRecord, LossRecord, StatsRecord};
+use model::{
+    ContainerRecord, EngineEvent, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LossRecord, Revp,
+    StatsRecord,
+};
 
 /// Estimated memory of a value, in bytes.
 pub trait Size {
@@ -34,8 +37,33 @@ impl Size for EventRecord {
 impl Size for ContainerRecord {
     fn size(&self) -> usize {
         let output = self.health.as_ref().and_then(|health| health.last_output.as_ref()).map_or(0, String::len);
-        let lists = 96 * (self.ports.len() + self.networks.len() + self.mounts.len());
-        size_of::<Self>() + texts(&self.labels) + lists + output + 256
+        let lists = 96 * (self.ports.len() + self.mounts.len()) + 256 * self.networks.len();
+        let environment = self.environment.iter();
+        let environment: usize =
+            environment.map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len) + 72).sum();
+        let revp = self.revp.as_ref().map_or(0, Size::size);
+        size_of::<Self>() + texts(&self.labels) + environment + revp + lists + output + 320
+    }
+}
+
+impl Size for Revp {
+    fn size(&self) -> usize {
+        let errors: usize = self.errors.iter().map(|error| 256 + error.value.as_ref().map_or(0, String::len)).sum();
+        texts(&self.additional) + errors + 256
+    }
+}
+
+impl Size for ImageRecord {
+    fn size(&self) -> usize {
+        let names: usize = self.tags.iter().chain(&self.digests).map(|name| name.len() + 24).sum();
+        let used_by = self.used_by.as_ref().map_or(0, |used_by| 96 * used_by.len());
+        size_of::<Self>() + texts(&self.labels) + names + used_by + 128
+    }
+}
+
+impl Size for ImageVersionRecord {
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.reference.len() + 4 * 72
     }
 }
 

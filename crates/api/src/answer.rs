@@ -59,6 +59,15 @@ struct Meta {
 
 /// A list in its envelope; its entity tag covers all but `meta`, which differs each time.
 pub(crate) fn list<T: Serialize>(call: &Call, listing: Listing<T>) -> Answer {
+    list_as(call, listing, |data| data)
+}
+
+/// A list of which another view is shown: what that says of the moment is not part of the entity tag.
+pub(crate) fn list_as<T: Serialize, U: Serialize>(
+    call: &Call,
+    listing: Listing<T>,
+    view: impl FnOnce(Vec<T>) -> Vec<U>,
+) -> Answer {
     let data = to_raw_value(&listing.data).map_err(unserialisable)?;
     let next = listing.next.map(|place| call.seal().close(&place));
     let mut hash = Sha256::new();
@@ -71,8 +80,9 @@ pub(crate) fn list<T: Serialize>(call: &Call, listing: Listing<T>) -> Answer {
     if is_known(call, &tag) {
         return Ok(not_modified(&tag));
     }
+    let shown = to_raw_value(&view(listing.data)).map_err(unserialisable)?;
     let body = Envelope {
-        data: &data,
+        data: &shown,
         page: Page { next_cursor: next.as_deref() },
         meta: Meta {
             generated_at: call.now,
@@ -92,11 +102,16 @@ pub(crate) fn list<T: Serialize>(call: &Call, listing: Listing<T>) -> Answer {
 
 /// A bare object with its entity tag.
 pub(crate) fn object<T: Serialize>(call: &Call, value: &T) -> Answer {
-    let body = serde_json::to_vec(value).map_err(unserialisable)?;
-    let tag = tag_of(Sha256::new_with_prefix(&body));
+    object_as(call, value, value)
+}
+
+/// `shown` with the entity tag of `value`: what it says of the moment is not part of that.
+pub(crate) fn object_as<T: Serialize, U: Serialize>(call: &Call, value: &T, shown: &U) -> Answer {
+    let tag = tag_of(Sha256::new_with_prefix(serde_json::to_vec(value).map_err(unserialisable)?));
     if is_known(call, &tag) {
         return Ok(not_modified(&tag));
     }
+    let body = serde_json::to_vec(shown).map_err(unserialisable)?;
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, JSON))
         .insert_header((CACHE_CONTROL, "private, no-cache"))

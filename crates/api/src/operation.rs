@@ -43,17 +43,19 @@ impl Operation {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tag {
     Containers,
+    Images,
     Fleet,
     Dockstream,
     Documents,
 }
 
 impl Tag {
-    pub const ALL: [Self; 4] = [Self::Containers, Self::Fleet, Self::Dockstream, Self::Documents];
+    pub const ALL: [Self; 5] = [Self::Containers, Self::Images, Self::Fleet, Self::Dockstream, Self::Documents];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Containers => "Containers",
+            Self::Images => "Images",
             Self::Fleet => "Fleet",
             Self::Dockstream => "Dockstream",
             Self::Documents => "Documents",

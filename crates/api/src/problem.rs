@@ -17,10 +17,12 @@ pub(crate) enum ProblemKind {
     InvalidCursor,
     InvalidRequest,
     ContainerNotFound,
+    ImageNotFound,
     NoStatsYet,
     RouteNotFound,
     MethodNotAllowed,
     AmbiguousContainer,
+    AmbiguousImage,
     BodyTooLarge,
     UriTooLong,
     HostNotAllowed,
@@ -31,16 +33,18 @@ pub(crate) enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
         Self::InvalidRequest,
         Self::ContainerNotFound,
+        Self::ImageNotFound,
         Self::NoStatsYet,
         Self::RouteNotFound,
         Self::MethodNotAllowed,
         Self::AmbiguousContainer,
+        Self::AmbiguousImage,
         Self::BodyTooLarge,
         Self::UriTooLong,
         Self::HostNotAllowed,
@@ -84,6 +88,12 @@ impl ProblemKind {
                 StatusCode::NOT_FOUND,
                 "No stored container has this id, id prefix or name (on this host, where `host` is given).",
             ),
+            Self::ImageNotFound => (
+                "image-not-found",
+                "Image not found",
+                StatusCode::NOT_FOUND,
+                "No stored image has this id, id prefix or tag (on this host, where `host` is given).",
+            ),
             Self::NoStatsYet => (
                 "no-stats-yet",
                 "No stats yet",
@@ -107,6 +117,12 @@ impl ProblemKind {
                 "Ambiguous container",
                 StatusCode::CONFLICT,
                 "The id prefix or name fits several containers: `candidates` lists them. Use a full id, or add `host`.",
+            ),
+            Self::AmbiguousImage => (
+                "ambiguous-image",
+                "Ambiguous image",
+                StatusCode::CONFLICT,
+                "The id or tag fits several images, or one image on several hosts: `candidates` lists them. Add `host`.",
             ),
             Self::BodyTooLarge => (
                 "body-too-large",
@@ -247,6 +263,8 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let kind = match error.class() {
+            _ if matches!(error, StoreError::ImageNotFound(_)) => ProblemKind::ImageNotFound,
+            _ if matches!(error, StoreError::AmbiguousImage(_)) => ProblemKind::AmbiguousImage,
             ErrorClass::NotFound => ProblemKind::ContainerNotFound,
             ErrorClass::Ambiguous => ProblemKind::AmbiguousContainer,
             ErrorClass::Request if error == StoreError::BadCursor => ProblemKind::InvalidCursor,
@@ -261,6 +279,7 @@ impl From<StoreError> for Problem {
         let problem = Self::new(kind, error.to_string());
         match error {
             StoreError::Ambiguous(candidates) => problem.with("candidates", json!(candidates)),
+            StoreError::AmbiguousImage(candidates) => problem.with("candidates", json!(candidates)),
             _ => problem,
         }
     }

@@ -9,7 +9,7 @@ use bollard::Docker;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use model::{ContainerId, ContainerRecord, ContainerState, HostName, Timestamp};
-use pipeline::ports::{EngineApi, EngineError, EngineFailure, EngineInfo, EventFeed, FrameFeed};
+use pipeline::ports::{EngineApi, EngineError, EngineFailure, EngineImage, EngineInfo, EventFeed, FrameFeed};
 use tokio::sync::Semaphore;
 
 use crate::error::{Concern, failed};
@@ -18,7 +18,7 @@ use crate::inspect::Inspected;
 use crate::inventory::{self, Listed};
 use crate::transport::Transport;
 use crate::unary::{ApiVersion, Pool, Unary};
-use crate::{HostUrl, events, http};
+use crate::{HostUrl, events, http, images};
 
 /// Bounds on what one host is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct HostOptions {
     pub call_timeout: Duration,
     /// Deadline of a sign of life, and of the head of a stream.
     pub head_timeout: Duration,
+    /// Environment variables whose values are told; of all others only the names are.
+    pub environment: Vec<String>,
 }
 
 impl Default for HostOptions {
@@ -40,6 +42,7 @@ impl Default for HostOptions {
             max_polls: 16,
             call_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),
+            environment: Vec::new(),
         }
     }
 }
@@ -59,6 +62,7 @@ pub struct Host {
     pings: Unary,
     docker: Docker,
     head_timeout: Duration,
+    environment: Vec<String>,
     skipped_events: Arc<AtomicU64>,
 }
 
@@ -83,6 +87,7 @@ impl Host {
             transport,
             version,
             head_timeout: options.head_timeout,
+            environment: options.environment.clone(),
             skipped_events: Arc::default(),
         })
     }
@@ -142,7 +147,13 @@ impl EngineApi for Host {
         let what = format!("inspect of {}", id.short());
         let inspected: Inspected =
             self.calls.json(&format!("/containers/{id}/json"), &what, Concern::Container).await?;
-        Ok(inspected.record(&self.name, id, Timestamp::from(SystemTime::now())))
+        Ok(inspected.record(&self.name, id, &self.environment, Timestamp::from(SystemTime::now())))
+    }
+
+    async fn images(&self) -> Result<Vec<EngineImage>, EngineError> {
+        let path = "/images/json?digests=1";
+        let listed: Vec<images::Listed> = self.calls.json(path, "list of images", Concern::Engine).await?;
+        Ok(images::images(&self.name, listed))
     }
 
     async fn events(&self, since: Option<Timestamp>) -> Result<EventFeed, EngineError> {

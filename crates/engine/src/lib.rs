@@ -14,6 +14,7 @@ pub mod frame;
 mod host;
 mod http;
 mod identity;
+mod images;
 mod inspect;
 mod inventory;
 mod transport;

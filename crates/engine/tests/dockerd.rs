@@ -111,3 +111,23 @@ async fn containers_without_a_network_of_their_own_say_so() {
     }
     docker.remove(&owner);
 }
+
+#[tokio::test]
+async fn a_real_engines_images_are_listed_as_it_lists_them() {
+    let docker = Dockerd::shared();
+    let host = connect(docker);
+    host.identify().await.unwrap();
+    let (name, tag) = (unique("origin"), format!("{}:1", unique("made")));
+    docker.run(&name, &[], "sleep 600");
+    let id = docker.docker(&["commit", "--change", "LABEL tier=front", &name, &tag]);
+    let images = host.images().await.unwrap();
+    let image = images.iter().find(|image| image.image_id == id).unwrap();
+    assert_eq!((image.tags.as_slice(), image.digests.len()), (&[tag.clone()][..], 0));
+    assert_eq!(image.labels.get("tier").map(String::as_str), Some("front"));
+    let size = docker.docker(&["inspect", "--format", "{{.Size}}", &id]);
+    assert_eq!(image.size_bytes, size.parse().ok());
+    let of = host.inspect(&docker.docker(&["inspect", "--format", "{{.Id}}", &name]).parse().unwrap()).await.unwrap();
+    assert!(images.iter().any(|image| Some(&image.image_id) == of.image_id.as_ref()));
+    docker.remove(&name);
+    docker.docker(&["rmi", &tag]);
+}

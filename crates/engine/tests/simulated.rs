@@ -266,3 +266,25 @@ async fn failing_calls_have_the_class_of_their_status() {
     simulated.control().reset_next(1, "/containers/json");
     assert_eq!(host.list().await.unwrap_err().failure, EngineFailure::Unreachable);
 }
+
+#[tokio::test]
+async fn images_are_listed_with_their_tags_and_digests() {
+    for profile in [Profile::Docker20, Profile::Docker28] {
+        let spec = ContainerSpec::new("web").image("shop/web:3", "serve");
+        let simulated = Simulator::host("sim-1").engine(profile).container(spec).start().unwrap();
+        let host = connect(&simulated);
+        host.identify().await.unwrap();
+        let pulled = simulated.control().pull("shop/web:3");
+        simulated.control().tag(&pulled, "shop/web:latest").unwrap();
+        let made_of = host.inspect(&id(&simulated, "web")).await.unwrap().image_id.unwrap();
+        let mut images = host.images().await.unwrap();
+        images.sort_by_key(|image| image.tags.len());
+        let [old, new] = &images[..] else { panic!("{images:?}") };
+        assert_eq!((old.image_id.as_str(), old.tags.len()), (made_of.as_str(), 0));
+        assert_eq!(
+            (new.image_id.as_str(), new.tags.as_slice()),
+            (pulled.as_str(), &["shop/web:3", "shop/web:latest"].map(str::to_owned)[..])
+        );
+        assert!(new.digests[0].starts_with("shop/web@sha256:") && new.size_bytes.is_some() && new.created_at.is_some());
+    }
+}

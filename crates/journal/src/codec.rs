@@ -124,6 +124,8 @@ pub(crate) fn encode(head: &Head, batch: &Batch) -> Result<Vec<u8>, String> {
         Rows::Stats(rows) => stats::write(&mut body, rows, batch.opened_at),
         Rows::Events(rows) => body.raw(&packed(rows)?),
         Rows::Containers(rows) => body.raw(&packed(rows)?),
+        Rows::Images(rows) => body.raw(&packed(rows)?),
+        Rows::ImageVersions(rows) => body.raw(&packed(rows)?),
         Rows::Hosts(rows) => body.raw(&packed(rows)?),
         Rows::Losses(rows) => body.raw(&packed(rows)?),
     }
@@ -138,6 +140,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, Unreadable> {
         Stream::Stats => Rows::Stats(stats::read(&mut Reader::new(rest), opened_at)?.into()),
         Stream::Events => Rows::Events(unpacked::<Vec<_>>(rest)?.into()),
         Stream::Containers => Rows::Containers(unpacked::<Vec<_>>(rest)?.into()),
+        Stream::Images => Rows::Images(unpacked::<Vec<_>>(rest)?.into()),
+        Stream::ImageVersions => Rows::ImageVersions(unpacked::<Vec<_>>(rest)?.into()),
         Stream::Hosts => Rows::Hosts(unpacked::<Vec<_>>(rest)?.into()),
         Stream::Losses => Rows::Losses(unpacked::<Vec<_>>(rest)?.into()),
     };

@@ -11,6 +11,8 @@ fn time_of(rows: &Rows, index: usize) -> Option<Timestamp> {
         Rows::Stats(rows) => rows.get(index).map(|row| row.timestamp),
         Rows::Events(rows) => rows.get(index).map(|row| row.timestamp),
         Rows::Containers(rows) => rows.get(index).map(|row| row.observed_at),
+        Rows::Images(rows) => rows.get(index).map(|row| row.observed_at),
+        Rows::ImageVersions(rows) => rows.get(index).map(|row| row.observed_at),
         Rows::Hosts(rows) => rows.get(index).map(|row| row.observed_at),
         Rows::Losses(rows) => rows.get(index).map(|row| row.last_at),
     }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerRecord, EventRecord, HostRecord, LossRecord, NodeName, StatsRecord, Stream, Timestamp};
+use crate::{
+    ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LossRecord, NodeName, StatsRecord,
+    Stream, Timestamp,
+};
 
 /// Names content for ever: equal ids mean equal records. Text: `node/epoch/stream/first-last`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,6 +66,10 @@ pub enum Rows {
     Events(Arc<[EventRecord]>),
     /// Container states.
     Containers(Arc<[ContainerRecord]>),
+    /// Image states.
+    Images(Arc<[ImageRecord]>),
+    /// Changes of images.
+    ImageVersions(Arc<[ImageVersionRecord]>),
     /// Host states.
     Hosts(Arc<[HostRecord]>),
     /// Losses.
@@ -76,6 +83,8 @@ impl Rows {
             Self::Stats(_) => Stream::Stats,
             Self::Events(_) => Stream::Events,
             Self::Containers(_) => Stream::Containers,
+            Self::Images(_) => Stream::Images,
+            Self::ImageVersions(_) => Stream::ImageVersions,
             Self::Hosts(_) => Stream::Hosts,
             Self::Losses(_) => Stream::Losses,
         }
@@ -87,6 +96,8 @@ impl Rows {
             Self::Stats(rows) => rows.len(),
             Self::Events(rows) => rows.len(),
             Self::Containers(rows) => rows.len(),
+            Self::Images(rows) => rows.len(),
+            Self::ImageVersions(rows) => rows.len(),
             Self::Hosts(rows) => rows.len(),
             Self::Losses(rows) => rows.len(),
         }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerId, HostName, NetworkScope, Timestamp};
+use crate::{ContainerId, HostName, NetworkScope, Revp, Timestamp};
 
 /// The identity of a container, shared by all records of one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,8 +142,14 @@ pub struct Port {
 pub struct Network {
     /// Network name.
     pub name: String,
+    /// Network id, where the engine tells it.
+    pub network_id: Option<String>,
     /// IPv4 address, where it has one.
     pub ip_address: Option<String>,
+    /// IPv6 address, where it has one.
+    pub ipv6_address: Option<String>,
+    /// MAC address, where it has one.
+    pub mac_address: Option<String>,
 }
 
 /// A mount of the container.
@@ -172,13 +178,15 @@ pub struct ContainerRecord {
     pub image: String,
     /// Image id (digest of the configuration).
     pub image_id: Option<String>,
+    /// Digest of the image in its repository, where it was pulled or pushed.
+    pub image_digest: Option<String>,
     /// Label `com.docker.compose.project`.
     pub compose_project: Option<String>,
     /// Label `com.docker.compose.service`.
     pub compose_service: Option<String>,
     /// What the engine says it is doing.
     pub state: ContainerState,
-    /// The engine's own sentence, such as `Up 3 hours`; only lists carry it.
+    /// The state as a sentence, such as `Up 3 hours`, when it was observed.
     pub status: Option<String>,
     /// Process id of its first process on the host, while running.
     pub pid: Option<u64>,
@@ -198,6 +206,9 @@ pub struct ContainerRecord {
     pub health: Option<Health>,
     /// All labels.
     pub labels: BTreeMap<String, String>,
+    /// Environment variables by name. A value is kept only where the configuration names the variable; else `None`.
+    #[serde(default)]
+    pub environment: BTreeMap<String, Option<String>>,
     /// Ports, exposed and published.
     pub ports: Vec<Port>,
     /// Networks.
@@ -216,6 +227,16 @@ pub struct ContainerRecord {
     pub memory_limit_bytes: Option<u64>,
     /// Limit on processes, where set.
     pub pids_limit: Option<u64>,
+    /// Weight among others where CPU is scarce, where set; the engine's default is 1024.
+    pub cpu_shares: Option<u64>,
+    /// CPUs it may run on, such as `0-3`, where set.
+    pub cpuset_cpus: Option<String>,
+    /// Memory it is held to where memory is scarce, where set.
+    pub memory_reservation_bytes: Option<u64>,
+    /// Limit on memory and swap together, where set.
+    pub memory_swap_limit_bytes: Option<u64>,
+    /// Its reverse proxy labels, `snadboy.revp.*`, where it has any.
+    pub revp: Option<Revp>,
     /// When dockstream saw this state.
     pub observed_at: Timestamp,
 }

@@ -14,6 +14,10 @@ pub enum Stream {
     Events,
     /// The present state of each container.
     Containers,
+    /// The present state of each image.
+    Images,
+    /// What changed of tags, digests and images.
+    ImageVersions,
     /// The present state of each host.
     Hosts,
     /// What was dropped, and why.
@@ -22,7 +26,8 @@ pub enum Stream {
 
 impl Stream {
     /// All streams, in the order of declaration.
-    pub const ALL: [Self; 5] = [Self::Stats, Self::Events, Self::Containers, Self::Hosts, Self::Losses];
+    pub const ALL: [Self; 7] =
+        [Self::Stats, Self::Events, Self::Containers, Self::Images, Self::ImageVersions, Self::Hosts, Self::Losses];
 
     /// The name in topics, batch ids and metrics.
     pub const fn name(self) -> &'static str {
@@ -30,6 +35,8 @@ impl Stream {
             Self::Stats => "stats",
             Self::Events => "events",
             Self::Containers => "containers",
+            Self::Images => "images",
+            Self::ImageVersions => "image_versions",
             Self::Hosts => "hosts",
             Self::Losses => "losses",
         }

@@ -18,6 +18,12 @@ pub(crate) struct ChurnState {
 /// Jobs alive at once, at most.
 const MAX_JOBS: usize = 20;
 
+/// The image of the jobs. Its tag moves, as that of a nightly build does.
+const JOB_IMAGE: &str = "shop/job:nightly";
+
+/// So many jobs are made of one build.
+const JOBS_OF_A_BUILD: u64 = 10;
+
 impl World {
     /// Starts, changes or (with 0) ends the churn; `rate` is steps per second.
     pub(crate) fn set_churn(&mut self, rate: f64) {
@@ -53,16 +59,30 @@ impl World {
     }
 
     fn job_comes(&mut self) {
+        if self.churn.made.is_multiple_of(JOBS_OF_A_BUILD) {
+            self.new_build();
+        }
         self.churn.made += 1;
         let cores = 0.05 + 0.4 * self.rng().f64();
         let spec = ContainerSpec::new(format!("job-{}", self.churn.made))
-            .image("shop/job:1.9.0", "/app/job --once")
+            .image(JOB_IMAGE, "/app/job --once")
             .load(Load::wave(cores, Duration::from_secs(20)))
             .compose("jobs", "job");
         // Refused where a person took the name: then this step makes nothing.
         if let Ok(key) = self.create(spec) {
             self.churn.jobs.push(key);
             let _ = self.start(key);
+        }
+    }
+
+    /// A new build is pulled; the old ones that nothing is made of any more are removed.
+    fn new_build(&mut self) {
+        self.pull(JOB_IMAGE);
+        let is_old = |image: &&crate::world::Image| image.tags.is_empty();
+        let old: Vec<String> = self.images().iter().filter(is_old).map(|image| image.id.clone()).collect();
+        for image in old {
+            // Refused where a job is still made of it.
+            let _ = self.remove_image(&image);
         }
     }
 

@@ -178,6 +178,35 @@ impl Control {
     }
 }
 
+/// Images. Each call publishes the events the real engine would. The image of a container is there with it.
+impl Control {
+    /// A newer image takes a name, as by `docker pull`, also one that nothing had; gives its id. Containers keep what
+    /// they were made of.
+    pub fn pull(&self, name: &str) -> String {
+        self.0.world().pull(name)
+    }
+
+    /// Gives an image, by id or name, another name.
+    pub fn tag(&self, image: &str, name: &str) -> Result<(), Refused> {
+        self.0.world().tag(image, name)
+    }
+
+    /// Pushes a name: its image has a digest from now on.
+    pub fn push(&self, name: &str) -> Result<(), Refused> {
+        self.0.world().push(name)
+    }
+
+    /// Removes a name, and the image with its last one; by id, the image.
+    pub fn remove_image(&self, image: &str) -> Result<(), Refused> {
+        self.0.world().remove_image(image)
+    }
+
+    /// Ids of all images.
+    pub fn image_ids(&self) -> Vec<String> {
+        self.0.world().images().iter().map(|image| image.id.clone()).collect()
+    }
+}
+
 /// Truth and counts.
 impl Control {
     /// What the last whole frame of a container held; `None` before the first, and once it is removed.

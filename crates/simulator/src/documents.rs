@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::clock::rfc3339;
 use crate::events::Filters;
 use crate::spec::Network;
-use crate::world::{Container, Health, Key, State, World, network_id, network_of};
+use crate::world::{Container, Health, Image, Key, State, World, network_id, network_of};
 
 /// A document as the engine sends it: with a newline at its end.
 pub(crate) fn line(value: &Value) -> Vec<u8> {
@@ -35,41 +35,29 @@ pub(crate) fn info(world: &World) -> Value {
     info["ContainersRunning"] = json!(running);
     info["ContainersPaused"] = json!(paused);
     info["ContainersStopped"] = json!(all - running - paused);
-    info["Images"] = json!(images_of(world).len());
+    info["Images"] = json!(world.images().len());
     info["NCPU"] = json!(machine.cpus);
     info["MemTotal"] = json!(machine.memory_bytes);
     info["SystemTime"] = time(Some(world.clock.now()));
     info
 }
 
-/// `GET /images/json`: every image that a container has.
+/// `GET /images/json`: every image, in no order that means anything.
 pub(crate) fn images(world: &World) -> Value {
-    let image = |(name, containers): (&str, usize)| {
+    let image = |image: &Image| {
         json!({
-            "Containers": containers,
-            "Created": 1_795_173_711,
-            "Id": image_id(name),
+            "Containers": world.users_of(&image.id),
+            "Created": image.created,
+            "Id": image.id,
             "Labels": null,
             "ParentId": "",
-            "RepoDigests": [],
-            "RepoTags": [name],
+            "RepoDigests": image.digests,
+            "RepoTags": image.tags,
             "SharedSize": -1,
-            "Size": 40_000_000 + name.len() * 1_000_000,
+            "Size": image.size,
         })
     };
-    images_of(world).into_iter().map(image).collect()
-}
-
-fn images_of(world: &World) -> BTreeMap<&str, usize> {
-    let mut images = BTreeMap::new();
-    for container in world.containers() {
-        *images.entry(container.spec.image.as_str()).or_insert(0) += 1;
-    }
-    images
-}
-
-fn image_id(name: &str) -> String {
-    format!("sha256:{}", network_id(name))
+    world.images().iter().map(image).collect()
 }
 
 #[derive(Serialize)]
@@ -79,7 +67,7 @@ struct Listed<'a> {
     names: [String; 1],
     image: &'a str,
     #[serde(rename = "ImageID")]
-    image_id: String,
+    image_id: &'a str,
     command: &'a str,
     created: i64,
     ports: Vec<Value>,
@@ -109,7 +97,7 @@ pub(crate) fn list(world: &World, all: bool, filters: &Filters) -> Vec<u8> {
             id: &container.id,
             names: [format!("/{}", container.spec.name)],
             image: &container.spec.image,
-            image_id: image_id(&container.spec.image),
+            image_id: &container.image_id,
             command: &container.spec.command,
             created: container.created_at.as_secs(),
             ports: port(container).into_iter().collect(),
@@ -158,7 +146,7 @@ pub(crate) fn inspect(world: &World, key: Key) -> Value {
     set("/Path", json!(path));
     set("/Args", json!(args));
     set("/State", state(container));
-    set("/Image", json!(image_id(&spec.image)));
+    set("/Image", json!(container.image_id));
     set("/ResolvConfPath", json!(format!("{folder}/resolv.conf")));
     set("/HostnamePath", json!(format!("{folder}/hostname")));
     set("/HostsPath", json!(format!("{folder}/hosts")));

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{ContainerRecord, EventRecord, HostRecord, LossRecord, Rows, StatsRecord, Stream};
+use model::{
+    ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LossRecord, Rows, StatsRecord, Stream,
+};
 use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +25,8 @@ fn json_schema(stream: Stream) -> Value {
         Stream::Stats => include_str!("../../../schemas/topics/docker.stats.schema.json"),
         Stream::Events => include_str!("../../../schemas/topics/docker.events.schema.json"),
         Stream::Containers => include_str!("../../../schemas/topics/docker.containers.schema.json"),
+        Stream::Images => include_str!("../../../schemas/topics/docker.images.schema.json"),
+        Stream::ImageVersions => include_str!("../../../schemas/topics/docker.image_versions.schema.json"),
         Stream::Hosts => include_str!("../../../schemas/topics/docker.hosts.schema.json"),
         Stream::Losses => include_str!("../../../schemas/topics/docker.losses.schema.json"),
     };
@@ -56,6 +60,8 @@ fn records(rows: &Rows) -> Vec<Value> {
         Rows::Stats(rows) => values(rows),
         Rows::Events(rows) => values(rows),
         Rows::Containers(rows) => values(rows),
+        Rows::Images(rows) => values(rows),
+        Rows::ImageVersions(rows) => values(rows),
         Rows::Hosts(rows) => values(rows),
         Rows::Losses(rows) => values(rows),
     }
@@ -89,6 +95,8 @@ fn the_examples_on_the_topics_page_are_records() {
     check::<StatsRecord>(Stream::Stats);
     check::<EventRecord>(Stream::Events);
     check::<ContainerRecord>(Stream::Containers);
+    check::<ImageRecord>(Stream::Images);
+    check::<ImageVersionRecord>(Stream::ImageVersions);
     check::<HostRecord>(Stream::Hosts);
     check::<LossRecord>(Stream::Losses);
 }
@@ -190,6 +198,8 @@ fn the_words_in_the_schemas_are_those_of_the_code() {
     assert_eq!(words(Stream::Losses, "reason"), reasons);
     let streams: BTreeSet<String> = Stream::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(words(Stream::Losses, "stream"), streams);
+    let changes: BTreeSet<String> = model::ImageChange::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(words(Stream::ImageVersions, "change"), changes);
 }
 
 /// Names and types of a table's columns in SQLite, as the page tells them.
@@ -212,7 +222,8 @@ fn the_tables_page_names_every_column_of_sqlite_with_its_type() {
         });
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     };
-    for table in ["container_events", "containers", "hosts", "host_health", "losses"] {
+    for table in ["container_events", "containers", "docker_images", "image_versions", "hosts", "host_health", "losses"]
+    {
         let told: BTreeMap<String, String> = sqlite_cells(table).collect();
         assert_eq!(told, columns_of(table), "{table}");
     }
@@ -255,9 +266,10 @@ async fn the_questions_on_the_tables_page_have_answers() {
     let config = ClickHouseConfig { database: unique("asking"), ..ClickHouseConfig::new(server.url()) };
     crate::clickhouse::ClickHouseSink::new(config.clone()).prepare().await.unwrap();
     for sql in &theirs {
-        let qualified = ["container_stats", "container_events"].iter().fold((*sql).to_owned(), |sql, table| {
-            sql.replace(&format!("FROM {table}"), &format!("FROM {}.{table}", config.database))
-        });
+        let qualified =
+            ["container_stats", "container_events", "docker_images"].iter().fold((*sql).to_owned(), |sql, table| {
+                sql.replace(&format!("FROM {table}"), &format!("FROM {}.{table}", config.database))
+            });
         server.query(qualified.trim().trim_end_matches(';'));
     }
     assert!(!ours.is_empty() && theirs.len() >= 3);

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use model::{
     Batch, BatchId, ContainerId, ContainerMeta, ContainerRecord, ContainerState, EventRecord, Health, HostName,
-    HostRecord, HostStatus, LossReason, LossRecord, Mount, Network, NetworkScope, NodeName, Port, Rows, Sample,
-    SampleKind, SampleValue, StatsRecord, Stream, Timestamp, Trigger,
+    HostRecord, HostStatus, ImageChange, ImageRecord, ImageState, ImageVersionRecord, LossReason, LossRecord, Mount,
+    Network, NetworkScope, NodeName, Port, Revp, Rows, Sample, SampleKind, SampleValue, StatsRecord, Stream, Timestamp,
+    Trigger,
 };
 use pipeline::ports::Range;
 
@@ -118,6 +119,7 @@ pub(crate) fn container(number: u64, state: ContainerState, observed_at: Timesta
         container_name: meta.container_name.clone(),
         image: meta.image.clone(),
         image_id: Some("sha256:abc".into()),
+        image_digest: Some("sha256:def".into()),
         compose_project: meta.compose_project.clone(),
         compose_service: meta.compose_service.clone(),
         state,
@@ -131,13 +133,20 @@ pub(crate) fn container(number: u64, state: ContainerState, observed_at: Timesta
         finished_at: Some(noon() + Duration::from_nanos(2)),
         health: Some(Health { status: "healthy".into(), failing_streak: 2, last_output: Some("ok\n".into()) }),
         labels: BTreeMap::from([("team".into(), "blue".into()), ("a \"quote\"".into(), "ü".into())]),
+        environment: BTreeMap::from([("TIER".into(), Some("front".into())), ("TOKEN".into(), None)]),
         ports: vec![Port {
             container_port: 80,
             protocol: "tcp".into(),
             host_ip: Some("127.0.0.1".into()),
             host_port: Some(8080),
         }],
-        networks: vec![Network { name: "bridge".into(), ip_address: Some("172.17.0.2".into()) }],
+        networks: vec![Network {
+            name: "bridge".into(),
+            network_id: Some("0a1b".into()),
+            ip_address: Some("172.17.0.2".into()),
+            ipv6_address: Some("fd00::2".into()),
+            mac_address: None,
+        }],
         mounts: vec![Mount { kind: "bind".into(), source: "/srv".into(), destination: "/data".into(), writable: true }],
         network_scope: Some(NetworkScope::Shared(container_id(9))),
         restart_policy: Some("always".into()),
@@ -145,7 +154,64 @@ pub(crate) fn container(number: u64, state: ContainerState, observed_at: Timesta
         cpu_limit_cores: Some(1.5),
         memory_limit_bytes: Some(1 << 30),
         pids_limit: Some(100),
+        cpu_shares: Some(512),
+        cpuset_cpus: Some("0-1".into()),
+        memory_reservation_bytes: Some(1 << 28),
+        memory_swap_limit_bytes: Some(1 << 31),
+        revp: Some(revp()),
         observed_at,
+    }
+}
+
+/// Settings of a reverse proxy, one of them wrong.
+fn revp() -> Revp {
+    let labels = [
+        ("snadboy.revp.domain", "shop.example.com"),
+        ("snadboy.revp.backend-port", "eighty"),
+        ("snadboy.revp.health-check.interval", "30s"),
+        ("snadboy.revp.note", "ü"),
+    ];
+    Revp::from_labels(&labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()).unwrap()
+}
+
+pub(crate) fn image(number: u64, state: ImageState, observed_at: Timestamp) -> ImageRecord {
+    ImageRecord {
+        host: HostName::try_new("edge-1").unwrap(),
+        image_id: format!("sha256:{number:04}"),
+        state,
+        tags: vec!["nginx:1.29".into(), "nginx:latest".into()],
+        digests: vec!["nginx@sha256:def".into()],
+        created_at: Some(noon()),
+        size_bytes: Some(187_000_000),
+        labels: BTreeMap::from([("maintainer".into(), "ü".into())]),
+        used_by: Some(vec![container_id(1), container_id(2)]),
+        observed_at,
+    }
+}
+
+/// An image of which next to nothing is known.
+pub(crate) fn unknown_image(number: u64, observed_at: Timestamp) -> ImageRecord {
+    ImageRecord {
+        tags: Vec::new(),
+        digests: Vec::new(),
+        created_at: None,
+        size_bytes: None,
+        labels: BTreeMap::new(),
+        used_by: None,
+        ..image(number, ImageState::Present, observed_at)
+    }
+}
+
+pub(crate) fn image_version(observed_at: Timestamp) -> ImageVersionRecord {
+    ImageVersionRecord {
+        host: HostName::try_new("edge-1").unwrap(),
+        observed_at,
+        change: ImageChange::TagMoved,
+        reference: "nginx:1.29".into(),
+        from_image_id: Some("sha256:0001".into()),
+        to_image_id: Some("sha256:0002".into()),
+        from_digest: Some("sha256:def".into()),
+        to_digest: None,
     }
 }
 
@@ -209,6 +275,8 @@ pub(crate) fn one_of_each() -> Vec<Batch> {
         batch(1, Rows::Stats(vec![stats(1, noon()), unknown_stats(2, noon())].into())),
         batch(1, Rows::Events(vec![event(1, noon()), network_event(noon())].into())),
         batch(1, Rows::Containers(vec![container(1, ContainerState::Running, noon())].into())),
+        batch(1, Rows::Images(vec![image(1, ImageState::Present, noon()), unknown_image(2, noon())].into())),
+        batch(1, Rows::ImageVersions(vec![image_version(noon())].into())),
         batch(1, Rows::Hosts(vec![host(noon())].into())),
         batch(1, Rows::Losses(vec![loss(noon())].into())),
     ]

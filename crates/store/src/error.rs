@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{ContainerId, ContainerState, HostName};
+use model::{ContainerId, ContainerState, HostName, ImageState};
 use serde::Serialize;
 
 /// One of several containers that a selector names.
@@ -16,6 +16,19 @@ pub struct Candidate {
     pub container_name: String,
     /// Its state.
     pub state: ContainerState,
+}
+
+/// One of several images that a selector names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageCandidate {
+    /// Its host.
+    pub host: HostName,
+    /// Its id.
+    pub image_id: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Its state.
+    pub state: ImageState,
 }
 
 /// The kind of a failure.
@@ -44,6 +57,12 @@ pub enum StoreError {
     /// Several containers are meant.
     #[error("{} containers are called so: name the host, or the full id", .0.len())]
     Ambiguous(Vec<Candidate>),
+    /// There is no such image.
+    #[error("there is no image `{0}`")]
+    ImageNotFound(String),
+    /// Several images are meant.
+    #[error("{} images are called so: name the host, or the full id", .0.len())]
+    AmbiguousImage(Vec<ImageCandidate>),
     /// The cursor is not one that this query gave out.
     #[error("the cursor is not one that this list gave out")]
     BadCursor,
@@ -68,8 +87,8 @@ impl StoreError {
     /// What kind of failure it is.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::NotFound(_) => ErrorClass::NotFound,
-            Self::Ambiguous(_) => ErrorClass::Ambiguous,
+            Self::NotFound(_) | Self::ImageNotFound(_) => ErrorClass::NotFound,
+            Self::Ambiguous(_) | Self::AmbiguousImage(_) => ErrorClass::Ambiguous,
             Self::BadCursor | Self::BadQuery(_) => ErrorClass::Request,
             Self::Busy | Self::Unavailable(_) => ErrorClass::Unavailable,
             Self::Timeout(_) => ErrorClass::Timeout,

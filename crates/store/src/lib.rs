@@ -11,13 +11,13 @@ mod resolution;
 pub mod sqlite;
 
 use async_trait::async_trait;
-use model::{ContainerRecord, EventRecord, HostRecord, Timestamp};
+use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, Timestamp};
 
 pub use answer::{History, HistoryPoint, LatestStats, Listed, Rates, Totals};
-pub use error::{Candidate, ErrorClass, StoreError};
+pub use error::{Candidate, ErrorClass, ImageCandidate, StoreError};
 pub use query::{
-    ContainerFilter, ContainerKey, DEFAULT_LIMIT, DEFAULT_POINTS, EventFilter, HistoryQuery, LabelMatch, MAX_LIMIT,
-    MAX_POINTS, Page, Selector,
+    ContainerFilter, ContainerKey, DEFAULT_LIMIT, DEFAULT_POINTS, EventFilter, HistoryQuery, ImageFilter, LabelMatch,
+    MAX_LIMIT, MAX_POINTS, Page, RevpFilter, Selector,
 };
 pub use resolution::{Plan, Resolution};
 pub use sqlite::SqliteStore;
@@ -51,6 +51,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// Events, the newest first.
     async fn events(&self, filter: &EventFilter, page: &Page) -> Result<Listed<EventRecord>, StoreError>;
+
+    /// Images in their latest state, by first tag, then host, then id; those without a tag last.
+    async fn images(&self, filter: &ImageFilter, page: &Page) -> Result<Listed<ImageRecord>, StoreError>;
+
+    /// The one image that `selector` names.
+    ///
+    /// # Errors
+    /// `ImageNotFound`, or `AmbiguousImage` where it names several.
+    async fn image(&self, selector: &Selector) -> Result<ImageRecord, StoreError>;
+
+    /// What changed of an image, where `selector` names one by its id, or of a tag, the newest first; on all hosts
+    /// unless it names one.
+    ///
+    /// # Errors
+    /// `ImageNotFound` where neither a change nor an image is known.
+    async fn image_history(&self, selector: &Selector, page: &Page) -> Result<Listed<ImageVersionRecord>, StoreError>;
 
     /// Hosts in their latest state, by name.
     async fn hosts(&self) -> Result<Vec<HostRecord>, StoreError>;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::str::FromStr;
 
-use model::{ContainerId, ContainerRecord, ContainerState, HostName, Timestamp};
+use model::{ContainerId, ContainerRecord, ContainerState, HostName, ImageState, Timestamp};
 
 use crate::Resolution;
 
@@ -80,17 +80,53 @@ pub struct ContainerFilter {
     pub states: Vec<ContainerState>,
     /// Part of the name, in any case.
     pub name: Option<String>,
-    /// Part of the image, in any case.
+    /// Part of the image's name in any case, or its whole id.
     pub image: Option<String>,
+    /// Image id, exactly.
+    pub image_id: Option<String>,
     /// Labels, all of which must be there.
     pub labels: Vec<LabelMatch>,
     /// Compose project, exactly.
     pub project: Option<String>,
     /// Health: `starting`, `healthy`, `unhealthy`, or `none` for containers without a health check.
     pub health: Option<String>,
+    /// By the labels of the reverse proxy.
+    pub revp: Option<RevpFilter>,
+    /// Domain of the reverse proxy, in any case.
+    pub domain: Option<String>,
 }
 
-/// How a person names a container: a full id, a prefix of 12 or more of it, or a name.
+/// Which containers, by their labels of the reverse proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RevpFilter {
+    /// With such labels.
+    With,
+    /// Without any.
+    Without,
+    /// With such labels, and nothing wrong with them.
+    Valid,
+    /// With something wrong with them.
+    Invalid,
+}
+
+/// Which images. What is not set takes all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageFilter {
+    /// Host, exactly.
+    pub host: Option<String>,
+    /// The state; `None` takes those that are present.
+    pub state: Option<ImageState>,
+    /// Part of a tag, in any case.
+    pub tag: Option<String>,
+    /// Labels, all of which must be there.
+    pub labels: Vec<LabelMatch>,
+    /// Whether containers are made of it.
+    pub is_used: Option<bool>,
+    /// Whether it has no tag.
+    pub is_dangling: Option<bool>,
+}
+
+/// How a person names a container: a full id, a prefix of 12 or more of it, or a name. An image: likewise, or a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     /// Id, prefix or name. A leading slash, as the engine writes names, does not count.
@@ -139,6 +175,12 @@ pub struct EventFilter {
 /// A prefix of a container id long enough to select by: 12 to 64 lower-case hexadecimal digits.
 pub(crate) fn is_id_prefix(text: &str) -> bool {
     (12..=64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// `text` as a prefix of an image id, where it is one: 12 to 64 digits, with or without `sha256:`.
+pub(crate) fn image_id_prefix(text: &str) -> Option<String> {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    is_id_prefix(digits).then(|| format!("sha256:{digits}"))
 }
 
 #[cfg(test)]

@@ -46,6 +46,10 @@ fn times_that_would_spin_or_never_end_are_refused() {
             "`collect.stats_interval` (pipeline.toml:2): 50ms is too short: at least 100ms",
         ),
         (
+            "[collect]\nimage_interval = \"10ms\"",
+            "`collect.image_interval` (pipeline.toml:2): 10ms is too short: at least 1s",
+        ),
+        (
             "[collect]\ndiscovery_interval = \"10ms\"",
             "`collect.discovery_interval` (pipeline.toml:2): 10ms is too short: at least 1s",
         ),

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{
-    Batch, BatchId, ContainerRecord, EventRecord, HostRecord, LossRecord, NodeName, Rows, StatsRecord, Stream,
-    Timestamp, Trigger,
+    Batch, BatchId, ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LossRecord, NodeName,
+    Rows, StatsRecord, Stream, Timestamp, Trigger,
 };
 use tokio::time::Instant;
 
@@ -30,6 +30,8 @@ struct Inner {
     stats: Open<StatsRecord>,
     events: Open<EventRecord>,
     containers: Open<ContainerRecord>,
+    images: Open<ImageRecord>,
+    image_versions: Open<ImageVersionRecord>,
     hosts: Open<HostRecord>,
     losses: Open<LossRecord>,
     closed: VecDeque<Append>,
@@ -58,6 +60,8 @@ impl BatchLedger {
             stats: Open::new(Stream::Stats, books),
             events: Open::new(Stream::Events, books),
             containers: Open::new(Stream::Containers, books),
+            images: Open::new(Stream::Images, books),
+            image_versions: Open::new(Stream::ImageVersions, books),
             hosts: Open::new(Stream::Hosts, books),
             losses: Open::new(Stream::Losses, books),
             closed: VecDeque::new(),
@@ -74,6 +78,10 @@ impl BatchLedger {
             ChunkRows::Event(row) => inner.extend(|inner| &mut inner.events, vec![*row], custody, now, Rows::Events),
             ChunkRows::Container(row) => {
                 inner.extend(|inner| &mut inner.containers, vec![*row], custody, now, Rows::Containers)
+            }
+            ChunkRows::Image(row) => inner.extend(|inner| &mut inner.images, vec![*row], custody, now, Rows::Images),
+            ChunkRows::ImageVersion(row) => {
+                inner.extend(|inner| &mut inner.image_versions, vec![*row], custody, now, Rows::ImageVersions)
             }
             ChunkRows::Host(row) => inner.extend(|inner| &mut inner.hosts, vec![*row], custody, now, Rows::Hosts),
             ChunkRows::Losses(rows) => inner.extend(|inner| &mut inner.losses, rows, custody, now, Rows::Losses),
@@ -168,6 +176,8 @@ impl Inner {
             Stream::Stats => self.stats.opened(),
             Stream::Events => self.events.opened(),
             Stream::Containers => self.containers.opened(),
+            Stream::Images => self.images.opened(),
+            Stream::ImageVersions => self.image_versions.opened(),
             Stream::Hosts => self.hosts.opened(),
             Stream::Losses => self.losses.opened(),
         }
@@ -178,6 +188,8 @@ impl Inner {
             Stream::Stats => self.close_one(|inner| &mut inner.stats, trigger, Rows::Stats),
             Stream::Events => self.close_one(|inner| &mut inner.events, trigger, Rows::Events),
             Stream::Containers => self.close_one(|inner| &mut inner.containers, trigger, Rows::Containers),
+            Stream::Images => self.close_one(|inner| &mut inner.images, trigger, Rows::Images),
+            Stream::ImageVersions => self.close_one(|inner| &mut inner.image_versions, trigger, Rows::ImageVersions),
             Stream::Hosts => self.close_one(|inner| &mut inner.hosts, trigger, Rows::Hosts),
             Stream::Losses => self.close_one(|inner| &mut inner.losses, trigger, Rows::Losses),
         }

@@ -1,8 +1,8 @@
 //! EventMonitor: an engine's events in, each exactly once.
 //!
 //! In: the engine's event stream. Out: observations to the parser, [`Heard`], [`Look`] and [`Reconcile`] to the
-//! `Inventory`. Owns the events that wait for a parser, which outlive its restarts; what it remembers is the
-//! topology's. A restart loses nothing: the engine replays, and what was handed on is recognised. So it is with the
+//! `Inventory`, [`LookAtImages`] to the `Images`. Owns the events that wait for a parser, which outlive its restarts;
+//! what it remembers is the topology's. A restart loses nothing: the engine replays, and what was handed on is recognised. So it is with the
 //! end of the process: what the journal has is recognised by the mark it keeps, and what it has not is replayed.
 //!
 //! Where no more events can be kept the stream is closed, not left unread, and opened again once there is room.
@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::books::Books;
 use crate::faults::{Faults, Point};
 use crate::host_connection::{Link, Suspect};
+use crate::images::LookAtImages;
 use crate::inventory::{Heard, Look, Reconcile};
 use crate::messages::{Observation, Seen};
 use crate::metrics::Metrics;
@@ -56,6 +57,8 @@ pub struct EventMonitorDeps {
     pub look: Control<Look>,
     /// Asks for the whole truth.
     pub reconcile: Control<Reconcile>,
+    /// Asks for the truth about the images.
+    pub images: Control<LookAtImages>,
     /// Who looks after a broken stream.
     pub suspect: Control<Suspect>,
     /// What was seen.
@@ -123,6 +126,7 @@ impl Listener {
                     // peace, mostly: the next inventory is look enough.
                     if end != End::Silent {
                         deps.reconcile.signal(Reconcile);
+                        deps.images.signal(LookAtImages);
                     }
                     let began = Instant::now();
                     let hearing = Hearing::new(deps);
@@ -202,6 +206,7 @@ impl Listener {
             .then(|| ContainerId::try_new(&event.actor_id).ok())
             .flatten()
             .map(|id| (id, event.action.clone()));
+        let is_of_image = event.kind == "image";
         let what = Seen::Event {
             host: host.clone(),
             received_at: Timestamp::from(SystemTime::now()),
@@ -217,6 +222,9 @@ impl Listener {
         deps.memory.take(fingerprint);
         let custody = custody.at(Place { source: deps.memory.clone(), number: fingerprint.number() });
         let is_taken = self.outbox.send(Observation { what, custody }, &deps.router);
+        if is_of_image {
+            deps.images.signal(LookAtImages);
+        }
         match container {
             Some((id, action)) if is_taken => drop(deps.heard.signal(Heard { id, action })),
             // What came of an event that was dropped is to be found out as if nobody had told.

@@ -4,6 +4,7 @@
 //! [`Track`] to the `StreamSet`, container states and missed events to the parser. Owns the table of
 //! containers, and the observations that wait for a parser; a restart looks at everything anew.
 
+mod digests;
 mod looks;
 mod signals;
 mod table;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use crate::books::Books;
 use crate::faults::{Faults, Point};
 use crate::host_connection::{HostBoard, Link};
+use crate::images::{CountUsers, ImageBoard};
 use crate::messages::{Observation, Seen, Subject};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
@@ -30,7 +32,7 @@ use looks::{Looks, Round};
 use signals::{Due, Overdue, RoundOver};
 use table::{CROSSING, Change, Missed, Table, missed_event};
 
-pub use signals::{Heard, Look, Reconcile, Resync};
+pub use signals::{DigestsChanged, Heard, Look, Reconcile, Resync};
 
 /// What the inventory needs.
 #[derive(Clone)]
@@ -45,6 +47,10 @@ pub struct InventoryDeps {
     pub router: Router,
     /// Who follows the streams.
     pub streams: Control<Track>,
+    /// Who uses which image, and which digests images have.
+    pub images: ImageBoard,
+    /// Who counts that.
+    pub users: Control<CountUsers>,
     /// The books.
     pub books: Arc<Books>,
     /// Between two full looks.
@@ -172,6 +178,7 @@ impl Inventory {
     fn round_over(&mut self, ctx: &mut Context<Self>) {
         let Stage::Looking(round) = std::mem::take(&mut self.state.stage) else { return };
         self.state.table.looked();
+        self.tell_uses();
         let host = self.deps.engine.host();
         let states: Vec<(&str, i64)> = self.state.table.states().into_iter().collect();
         self.deps.metrics.discovered(host.as_str(), round.since.elapsed(), &states);
@@ -220,7 +227,7 @@ impl Inventory {
         ctx: &mut Context<Self>,
     ) {
         let found = match found {
-            Ok(record) => Some(record),
+            Ok(record) => Some(self.with_digest(record)),
             Err(error) if error.failure == EngineFailure::Gone => None,
             Err(error) => {
                 // The host is down, or this container cannot be asked: the next full look tells.
@@ -234,6 +241,7 @@ impl Inventory {
             return self.state.looks.urgent(id.clone());
         }
         self.settled(id, true);
+        self.tell_use(id, found.as_ref());
         self.track(id, found.as_ref());
         let Change::Changed { before, missed } = change else { return };
         let is_gone = found.is_none();

@@ -26,6 +26,10 @@ pub struct Look(pub ContainerId);
 #[derive(Clone, Copy, Debug)]
 pub struct Resync;
 
+/// Images have other digests than before: fill them in.
+#[derive(Clone, Copy, Debug)]
+pub struct DigestsChanged;
+
 /// The time for a full look has come, unless one came meanwhile.
 pub(super) struct Due(pub u64);
 
@@ -48,4 +52,4 @@ macro_rules! signals {
     };
 }
 
-signals!(Heard, Reconcile, Look, Resync, Due, RoundOver, Overdue);
+signals!(Heard, Reconcile, Look, Resync, DigestsChanged, Due, RoundOver, Overdue);

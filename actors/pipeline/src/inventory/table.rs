@@ -178,6 +178,24 @@ impl Table {
         }
     }
 
+    /// Fills in the digest of each image of which the container itself does not tell; the records that changed by it.
+    pub fn fill_digests(
+        &mut self,
+        digest_of: impl Fn(&ContainerRecord) -> Option<String>,
+        now: Timestamp,
+    ) -> Vec<ContainerRecord> {
+        let mut changed = Vec::new();
+        for record in self.entries.values_mut().filter_map(|entry| entry.record.as_mut()) {
+            // A container made by a digest has told it itself.
+            let digest = digest_of(record).filter(|_| !record.image.contains('@'));
+            if digest.is_some() && record.image_digest != digest {
+                (record.image_digest, record.observed_at) = (digest, now);
+                changed.push(record.clone());
+            }
+        }
+        changed
+    }
+
     /// What is known of a container.
     pub fn record(&self, id: &ContainerId) -> Option<&ContainerRecord> {
         self.entries.get(id)?.record.as_ref()

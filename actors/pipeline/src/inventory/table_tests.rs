@@ -15,6 +15,7 @@ fn record(letter: char, state: ContainerState, started: i64) -> ContainerRecord 
         container_name: format!("c-{letter}"),
         image: "busybox".into(),
         image_id: None,
+        image_digest: None,
         compose_project: None,
         compose_service: None,
         state,
@@ -28,6 +29,7 @@ fn record(letter: char, state: ContainerState, started: i64) -> ContainerRecord 
         finished_at: None,
         health: None,
         labels: BTreeMap::new(),
+        environment: BTreeMap::new(),
         ports: Vec::new(),
         networks: Vec::new(),
         mounts: Vec::new(),
@@ -37,6 +39,11 @@ fn record(letter: char, state: ContainerState, started: i64) -> ContainerRecord 
         cpu_limit_cores: None,
         memory_limit_bytes: None,
         pids_limit: None,
+        cpu_shares: None,
+        cpuset_cpus: None,
+        memory_reservation_bytes: None,
+        memory_swap_limit_bytes: None,
+        revp: None,
         observed_at: Timestamp::default(),
     }
 }

@@ -223,6 +223,8 @@ impl Handler<Envelope<Observation>> for Parser {
                 ChunkRows::Event(Box::new(self.deps.events.record(host, received_at, synthetic, *event)))
             }
             Seen::Container(record) => ChunkRows::Container(record),
+            Seen::Image(record) => ChunkRows::Image(record),
+            Seen::ImageVersion(record) => ChunkRows::ImageVersion(record),
             Seen::Host(record) => ChunkRows::Host(record),
         };
         self.send(Chunk { rows, custody: observation.custody.parsed() }, Some(permit), ctx);

@@ -1,5 +1,7 @@
 //! The engine port: how the pipeline sees one Docker host.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -35,6 +37,9 @@ pub trait EngineApi: Send + Sync + 'static {
     /// One container, whole. `id` is a full id.
     async fn inspect(&self, id: &ContainerId) -> Result<ContainerRecord, EngineError>;
 
+    /// All images that have a name, or that nothing is built upon.
+    async fn images(&self) -> Result<Vec<EngineImage>, EngineError>;
+
     /// Events from `since` (inclusive, by the engine's clock) on, then live ones. Resolves once the engine answered.
     async fn events(&self, since: Option<Timestamp>) -> Result<EventFeed, EngineError>;
 
@@ -43,6 +48,23 @@ pub trait EngineApi: Send + Sync + 'static {
 
     /// One frame of one container, asked for now (`one-shot`).
     async fn stats_once(&self, id: &ContainerId) -> Result<Bytes, EngineError>;
+}
+
+/// What an engine says of one of its images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineImage {
+    /// Its id: `sha256:` and 64 hexadecimal digits.
+    pub image_id: String,
+    /// Names and tags, sorted.
+    pub tags: Vec<String>,
+    /// Repository digests, sorted.
+    pub digests: Vec<String>,
+    /// When it was built.
+    pub created_at: Option<Timestamp>,
+    /// Its size, shared layers included.
+    pub size_bytes: Option<u64>,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What an engine says of itself.

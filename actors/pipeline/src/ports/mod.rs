@@ -7,5 +7,5 @@ mod journal;
 
 pub use dead_letter::{DeadLetter, DeadLetterError, Kept, Letter};
 pub use deliver::{Appetite, Deliver, DeliverError, FailureClass, Range, Receipt, Rejection};
-pub use engine::{Decode, EngineApi, EngineError, EngineFailure, EngineInfo, EventFeed, FrameFeed};
+pub use engine::{Decode, EngineApi, EngineError, EngineFailure, EngineImage, EngineInfo, EventFeed, FrameFeed};
 pub use journal::{Journal, JournalError, Mark, Plan, SinkBooks, StorageState};

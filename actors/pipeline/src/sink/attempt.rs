@@ -188,6 +188,8 @@ pub(super) fn slice(batch: &Batch, from: usize, to: usize) -> Batch {
         Rows::Stats(rows) => Rows::Stats(rows[from..to].into()),
         Rows::Events(rows) => Rows::Events(rows[from..to].into()),
         Rows::Containers(rows) => Rows::Containers(rows[from..to].into()),
+        Rows::Images(rows) => Rows::Images(rows[from..to].into()),
+        Rows::ImageVersions(rows) => Rows::ImageVersions(rows[from..to].into()),
         Rows::Hosts(rows) => Rows::Hosts(rows[from..to].into()),
         Rows::Losses(rows) => Rows::Losses(rows[from..to].into()),
     };

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use model::{ContainerId, ContainerRecord, ContainerState, CpuClock, EngineEvent, HostName, OsFamily, Timestamp};
-use pipeline::ports::{EngineApi, EngineError, EngineFailure, EngineInfo, EventFeed, FrameFeed};
+use pipeline::ports::{EngineApi, EngineError, EngineFailure, EngineImage, EngineInfo, EventFeed, FrameFeed};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -46,6 +46,8 @@ pub struct FakeEngine {
 #[derive(Default)]
 struct State {
     containers: BTreeMap<ContainerId, ContainerRecord>,
+    images: Vec<EngineImage>,
+    failing_images: u32,
     inspect: HashMap<ContainerId, Manner>,
     slowness: Duration,
     failing_lists: u32,
@@ -72,6 +74,7 @@ pub fn record(number: u32, state: ContainerState, started_s: i64) -> ContainerRe
         container_name: format!("c{number}"),
         image: "busybox".into(),
         image_id: None,
+        image_digest: None,
         compose_project: None,
         compose_service: None,
         state,
@@ -85,6 +88,7 @@ pub fn record(number: u32, state: ContainerState, started_s: i64) -> ContainerRe
         finished_at: None,
         health: None,
         labels: BTreeMap::new(),
+        environment: BTreeMap::new(),
         ports: Vec::new(),
         networks: Vec::new(),
         mounts: Vec::new(),
@@ -94,6 +98,11 @@ pub fn record(number: u32, state: ContainerState, started_s: i64) -> ContainerRe
         cpu_limit_cores: None,
         memory_limit_bytes: None,
         pids_limit: None,
+        cpu_shares: None,
+        cpuset_cpus: None,
+        memory_reservation_bytes: None,
+        memory_swap_limit_bytes: None,
+        revp: None,
         observed_at: Timestamp::default(),
     }
 }
@@ -132,6 +141,15 @@ impl FakeEngine {
 
     pub fn take_away(&self, number: u32) {
         self.state().containers.remove(&id(number));
+    }
+
+    /// From now on the engine has these images.
+    pub fn has_images(&self, images: &[EngineImage]) {
+        self.state().images = images.to_vec();
+    }
+
+    pub fn fail_images(&self, count: u32) {
+        self.state().failing_images = count;
     }
 
     pub fn inspects(&self, number: u32, manner: Manner) {
@@ -278,6 +296,16 @@ impl EngineApi for Port {
             Manner::Hang => std::future::pending().await,
         }
         seen.ok_or_else(|| error(EngineFailure::Gone))
+    }
+
+    async fn images(&self) -> Result<Vec<EngineImage>, EngineError> {
+        self.0.called("images")?;
+        let mut state = self.0.state();
+        if state.failing_images > 0 {
+            state.failing_images -= 1;
+            return Err(error(EngineFailure::Server));
+        }
+        Ok(state.images.clone())
     }
 
     async fn events(&self, since: Option<Timestamp>) -> Result<EventFeed, EngineError> {

@@ -6,6 +6,7 @@ mod batching;
 mod engine;
 mod events;
 mod host;
+mod images;
 mod inventory;
 mod logs;
 mod sinks;

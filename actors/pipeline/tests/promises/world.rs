@@ -15,6 +15,7 @@ use pipeline::books::Books;
 use pipeline::event_monitor::{EventMemory, EventMonitor, EventMonitorDeps};
 use pipeline::faults::Faults;
 use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, Link};
+use pipeline::images::{ImageBoard, Images, ImagesDeps};
 use pipeline::inventory::{Inventory, InventoryDeps, Resync};
 use pipeline::messages::{Chunk, ChunkRows};
 use pipeline::metrics::Metrics;
@@ -43,6 +44,8 @@ pub struct Seen {
     pub stats: Vec<StatsRecord>,
     pub events: Vec<EventRecord>,
     pub containers: Vec<model::ContainerRecord>,
+    pub images: Vec<model::ImageRecord>,
+    pub versions: Vec<model::ImageVersionRecord>,
     pub hosts: Vec<HostRecord>,
     pub losses: Vec<LossRecord>,
 }
@@ -73,6 +76,8 @@ impl Handler<Envelope<Chunk>> for Recorder {
                 ChunkRows::Stats(rows) => seen.stats.extend(rows),
                 ChunkRows::Event(row) => seen.events.push(*row),
                 ChunkRows::Container(row) => seen.containers.push(*row),
+                ChunkRows::Image(row) => seen.images.push(*row),
+                ChunkRows::ImageVersion(row) => seen.versions.push(*row),
                 ChunkRows::Host(row) => seen.hosts.push(*row),
                 ChunkRows::Losses(rows) => seen.losses.extend(rows),
             }
@@ -223,6 +228,7 @@ fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>,
     let link = Link::default();
     let memory = Arc::new(EventMemory::new(engine.host(), None));
     let journal = Arc::new(MemoryJournal::new(Limits { bytes: 1 << 20, when_full: WhenFull::Block }));
+    let (table, images) = (Arc::default(), ImageBoard::default());
     let restart = Backoff::try_new(millis(100), seconds(30), 0.0).unwrap();
     let reconnect = Backoff::try_new(millis(100), seconds(10), 0.0).unwrap();
     let probe = Backoff::try_new(millis(200), seconds(5), 0.0).unwrap();
@@ -232,6 +238,7 @@ fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>,
         let (connection_mailbox, connection_inbox) = mailbox::<HostConnection>(1);
         let (inventory_mailbox, inventory_inbox) = mailbox::<Inventory>(1);
         let (_, events_inbox) = mailbox::<EventMonitor>(1);
+        let (images_mailbox, images_inbox) = mailbox::<Images>(1);
         let (set_mailbox, set_inbox) = mailbox::<StreamSet>(1);
         let connection = HostConnectionDeps {
             engine: engine.clone(),
@@ -257,6 +264,8 @@ fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>,
             board: board.clone(),
             router: router.clone(),
             streams: set_mailbox.control(),
+            images: images.clone(),
+            users: images_mailbox.control(),
             books: books.clone(),
             interval: discovery,
             labels: Arc::new([]),
@@ -270,11 +279,24 @@ fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>,
             heard: inventory_mailbox.control(),
             look: inventory_mailbox.control(),
             reconcile: inventory_mailbox.control(),
+            images: images_mailbox.control(),
             suspect: connection_mailbox.control(),
             memory: memory.clone(),
             journal: journal.clone(),
             books: books.clone(),
             backoff: reconnect,
+            metrics: metrics.clone(),
+            faults: faults.clone(),
+        };
+        let watched = ImagesDeps {
+            engine: engine.clone(),
+            link: link.clone(),
+            table: Arc::clone(&table),
+            board: images.clone(),
+            digests: inventory_mailbox.control(),
+            router: router.clone(),
+            books: books.clone(),
+            interval: discovery,
             metrics: metrics.clone(),
             faults: faults.clone(),
         };
@@ -307,6 +329,7 @@ fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>,
             ChildSpec::actor("inventory", inventory_inbox, move |cell| Inventory::new(cell, inventory)),
             ChildSpec::actor("events", events_inbox, move |cell| EventMonitor::new(cell, events)),
             ChildSpec::actor("stream_set", set_inbox, move |cell| StreamSet::new(cell, set)),
+            ChildSpec::actor("images", images_inbox, move |cell| Images::new(cell, watched)),
         ]
     })
 }

@@ -34,7 +34,7 @@ pub(crate) fn document(operations: &[&Operation]) -> Value {
         "info": {
             "title": "dockstream",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Containers, stats and events of Docker hosts, as dockstream stored them, and dockstream itself. Read only. \
+            "description": "Containers, stats, images and events of Docker hosts, as dockstream stored them, and dockstream itself. Read only. \
                             Units stand in names; what is not known is null. Times are RFC 3339, UTC, with nanoseconds. \
                             Errors are RFC 9457 problems. Fields may be added: ignore those you do not know.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}
@@ -49,13 +49,20 @@ pub(crate) fn document(operations: &[&Operation]) -> Value {
 fn describe(operation: &Operation) -> Value {
     let mut parameters: Vec<Value> = operation.parameters.iter().map(parameter).collect();
     if operation.has_id() {
+        let (meaning, example) = match operation.tag {
+            Tag::Images => {
+                let meaning = "An image id, a prefix of 12 or more of its digits, or a tag, its `/` written as `%2F`.";
+                (meaning, json!({"tag": {"value": "nginx:1.29"}}))
+            }
+            _ => ("A full container id, a prefix of 12 or more of it, or a name.", json!({"name": {"value": "web"}})),
+        };
         let id = json!({
             "name": "id",
             "in": "path",
             "required": true,
-            "description": "A full container id, a prefix of 12 or more of it, or a name.",
+            "description": meaning,
             "schema": {"type": "string"},
-            "examples": {"name": {"value": "web"}},
+            "examples": example,
         });
         parameters.insert(0, id);
     }

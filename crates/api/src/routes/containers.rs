@@ -1,7 +1,8 @@
 //! Containers: the list, and one of them.
 
 use model::ContainerRecord;
-use store::{ContainerFilter, LabelMatch, Page, Selector};
+use model::Timestamp;
+use store::{ContainerFilter, LabelMatch, Page, RevpFilter, Selector};
 
 use crate::answer::{self, Listing, Source};
 use crate::call::Call;
@@ -22,13 +23,18 @@ pub(super) const LIST: Operation = Operation {
         Parameter::once("host", Kind::Text, "On this host."),
         Parameter::many("state", Kind::Word(STATES), "In this state; repeated: in any of them."),
         Parameter::once("name", Kind::Text, "With this text in the name, in any case."),
-        Parameter::once("image", Kind::Text, "With this text in the image, in any case."),
+        Parameter::once("image", Kind::Text, "With this text in the image's name in any case, or with this image id."),
         Parameter::many("label", Kind::Label, "With this label (`key` or `key=value`); repeated: with all of them."),
         Parameter::once("project", Kind::Text, "Of this compose project."),
         Parameter::once(
             "health",
             Kind::Word(&["starting", "healthy", "unhealthy", "none"]),
             "With this result of the health check; `none`: without a health check.",
+        ),
+        Parameter::once(
+            "revp",
+            Kind::Word(&["true", "false", "valid", "invalid"]),
+            "With reverse proxy labels or without; with such that are all right, or with one that is not.",
         ),
         LIMIT,
         CURSOR,
@@ -49,16 +55,33 @@ async fn list(call: Call) -> Answer {
         labels: query.all("label").map(label).collect(),
         project: text("project"),
         health: text("health"),
+        revp: query.text("revp").map(revp_filter),
+        ..ContainerFilter::default()
     };
     let page = Page { limit: call.limit(), cursor: call.place()? };
     let listed = call.api.store.containers(&filter, &page).await?;
     let newest = listed.data.iter().map(|container| container.observed_at).max();
     let listing =
         Listing { data: listed.data, next: listed.next_cursor, source: Source::Store, newest, warnings: Vec::new() };
-    answer::list(&call, listing)
+    answer::list_as(&call, listing, |data| data.into_iter().map(|container| fresh(container, call.now)).collect())
 }
 
-fn label(text: &str) -> LabelMatch {
+/// The record with its sentence as of now: the stored one was true when it was observed.
+fn fresh(mut record: ContainerRecord, now: Timestamp) -> ContainerRecord {
+    record.status = record.status_at(now);
+    record
+}
+
+fn revp_filter(word: &str) -> RevpFilter {
+    match word {
+        "false" => RevpFilter::Without,
+        "valid" => RevpFilter::Valid,
+        "invalid" => RevpFilter::Invalid,
+        _ => RevpFilter::With,
+    }
+}
+
+pub(super) fn label(text: &str) -> LabelMatch {
     text.parse().unwrap_or_else(|never| match never {})
 }
 
@@ -81,7 +104,7 @@ pub(super) const ONE: Operation = Operation {
 
 async fn one(call: Call) -> Answer {
     let container = find(&call).await?;
-    answer::object(&call, &container)
+    answer::object_as(&call, &container, &fresh(container.clone(), call.now))
 }
 
 /// The container that the path names.

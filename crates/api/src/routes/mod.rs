@@ -4,9 +4,11 @@ mod containers;
 mod documents;
 mod events;
 mod hosts;
+mod images;
 mod losses;
 mod pipeline;
 mod probes;
+mod revp;
 mod slice;
 mod stats;
 mod status;
@@ -19,11 +21,15 @@ use crate::operation::Operation;
 use crate::problem::{Problem, ProblemKind};
 
 /// Everything that is served, in the order of the document.
-pub(crate) static OPERATIONS: [&Operation; 15] = [
+pub(crate) static OPERATIONS: [&Operation; 19] = [
     &containers::LIST,
     &containers::ONE,
     &stats::LATEST,
     &stats::HISTORY,
+    &revp::LIST,
+    &images::LIST,
+    &images::ONE,
+    &images::HISTORY,
     &events::LIST,
     &hosts::LIST,
     &losses::LIST,

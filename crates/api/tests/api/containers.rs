@@ -48,6 +48,10 @@ fn every_filter_takes_what_it_names_and_nothing_else() {
         ("?health=healthy", vec!["web"]),
         ("?health=unhealthy", vec!["db"]),
         ("?health=none&host=alpha", vec!["cache"]),
+        ("?revp=true", vec!["db", "web"]),
+        ("?revp=false&host=alpha", vec!["cache"]),
+        ("?revp=valid", vec!["web"]),
+        ("?revp=invalid", vec!["db"]),
         ("?project=shop&health=healthy&host=alpha&state=running", vec!["web"]),
     ] {
         assert_eq!(names(&list(query), "container_name"), expected, "{query}");
@@ -177,6 +181,40 @@ fn a_cursor_works_only_with_the_filters_and_the_route_it_was_made_for() {
         assert_eq!(reply.status, 400, "{path}");
         reply.problem("invalid-cursor");
     }
+}
+
+#[test]
+fn a_container_says_how_long_it_has_been_up_at_the_moment_of_the_answer() {
+    let served = Served::empty(ApiConfig::default(), World::default());
+    let started = model::Timestamp::from(std::time::SystemTime::now()) - std::time::Duration::from_secs(5 * 86_400);
+    let more = json!({"started_at": started, "status": "Up Less than a second"});
+    served.store(Rows::Containers(vec![container("alpha", WEB, "web", more)].into()));
+    assert_eq!(get(served.address, "/api/containers/web").json()["status"], "Up 5 days");
+    assert_eq!(get(served.address, "/api/containers").json()["data"][0]["status"], "Up 5 days");
+}
+
+#[test]
+fn reverse_proxy_labels_are_listed_with_what_is_wrong_with_them() {
+    let ask = |query: &str| {
+        let reply = get(Served::shared().address, &format!("/api/revp{query}"));
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.json()
+    };
+    for (query, expected) in [
+        ("", vec!["db", "web"]),
+        ("?valid=true", vec!["web"]),
+        ("?valid=false", vec!["db"]),
+        ("?domain=SHOP.example.com", vec!["web"]),
+        ("?host=beta", vec![]),
+        ("?state=paused", vec![]),
+    ] {
+        assert_eq!(names(&ask(query), "container_name"), expected, "{query}");
+    }
+    let wrong = &ask("?valid=false")["data"][0];
+    assert_eq!((&wrong["domain"], &wrong["backend_port"]), (&json!("db.example.com"), &json!(null)));
+    assert_eq!(wrong["errors"][0]["label"], "snadboy.revp.backend-port");
+    assert_eq!((&wrong["errors"][0]["value"], &wrong["additional"]), (&json!("many"), &json!({"note": "x"})));
+    assert_eq!(get(Served::shared().address, "/api/containers/db").json()["revp"]["errors"], wrong["errors"]);
 }
 
 #[test]

@@ -19,8 +19,13 @@ fn sample(path: &str) -> String {
             )
         }
         "/api/containers" => "/api/containers?state=running&state=exited&state=paused".into(),
-        other => other.replace("{id}", WEB),
+        other => named(other),
     }
+}
+
+/// A path that names something that is there.
+fn named(path: &str) -> String {
+    path.replace("{id}", if path.starts_with("/api/images") { "nginx:1.29" } else { WEB })
 }
 
 #[test]
@@ -37,9 +42,13 @@ fn every_path_of_the_document_is_served_and_every_path_served_is_in_it() {
         "/api/docs",
         "/api/events",
         "/api/hosts",
+        "/api/images",
+        "/api/images/{id}",
+        "/api/images/{id}/history",
         "/api/losses",
         "/api/openapi.json",
         "/api/pipeline",
+        "/api/revp",
         "/healthz",
         "/metrics",
         "/readyz",
@@ -84,6 +93,8 @@ fn every_problem_is_what_its_schema_says() {
     for path in [
         "/api/containers/cache",
         "/api/containers/nobody",
+        "/api/images/nobody",
+        "/api/images/redis:8",
         "/api/containers?x=1",
         "/api/containers?limit=0",
         "/nowhere",
@@ -112,7 +123,7 @@ fn every_parameter_of_the_document_is_taken() {
                 (.., Value::Number(number)) => number.to_string(),
                 _ => "alpha".into(),
             };
-            let path = path.replace("{id}", WEB);
+            let path = named(path);
             let reply = get(Served::shared().address, &format!("{path}?{name}={value}"));
             assert_eq!(reply.status, 200, "{path}?{name}={value}: {}", reply.body);
         }

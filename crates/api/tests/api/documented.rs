@@ -184,6 +184,10 @@ fn forget_volatile(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|name, _| !VOLATILE.contains(&name.as_str()));
+            // How long a container has been up; of a problem, the status is a number.
+            if fields.get("status").is_some_and(Value::is_string) && fields.contains_key("container_id") {
+                fields.remove("status");
+            }
             fields.values_mut().for_each(forget_volatile);
         }
         Value::Array(items) => items.iter_mut().for_each(forget_volatile),

@@ -7,6 +7,7 @@ mod contract;
 mod documented;
 mod events;
 mod http;
+mod images;
 mod live;
 mod requests;
 mod served;

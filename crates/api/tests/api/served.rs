@@ -15,7 +15,7 @@ use pipeline::ports::{Deliver, Range};
 use sinks::sqlite::{SqliteConfig, SqliteSink};
 use store::{SqliteStore, Store};
 
-use crate::world::{World, at, containers, events, sample};
+use crate::world::{World, at, containers, events, images, sample, versions};
 
 /// A running API. Dropping it drains it.
 pub struct Served {
@@ -42,6 +42,8 @@ impl Served {
     pub fn filled(config: ApiConfig) -> Self {
         let served = Self::empty(config, World::default());
         served.store(Rows::Containers(containers().into()));
+        served.store(Rows::Images(images().into()));
+        served.store(Rows::ImageVersions(versions().into()));
         served.store(Rows::Events(events().into()));
         served.store(Rows::Stats((0..12).map(|step| sample(step * 5)).collect::<Vec<_>>().into()));
         served

@@ -2,10 +2,10 @@
 
 use std::future::pending;
 
-use model::{ContainerRecord, EventRecord, HostRecord, Timestamp};
+use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, Timestamp};
 use store::{
-    ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, LatestStats, Listed, Page, Selector, Store,
-    StoreError, Totals,
+    ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, ImageFilter, LatestStats, Listed, Page,
+    Selector, Store, StoreError, Totals,
 };
 
 pub struct StuckStore;
@@ -34,6 +34,15 @@ impl Store for StuckStore {
         pending().await
     }
     async fn events(&self, _: &EventFilter, _: &Page) -> Result<Listed<EventRecord>, StoreError> {
+        pending().await
+    }
+    async fn images(&self, _: &ImageFilter, _: &Page) -> Result<Listed<ImageRecord>, StoreError> {
+        pending().await
+    }
+    async fn image(&self, _: &Selector) -> Result<ImageRecord, StoreError> {
+        pending().await
+    }
+    async fn image_history(&self, _: &Selector, _: &Page) -> Result<Listed<ImageVersionRecord>, StoreError> {
         pending().await
     }
     async fn hosts(&self) -> Result<Vec<HostRecord>, StoreError> {

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use actor_runtime::{Exit, NodeKind, NodeState, NodeView};
 use api::{Readiness, Sight, SinkView};
-use model::{ContainerRecord, EventRecord, HostRecord, LossReason, LossRecord, StatsRecord, Stream, Timestamp};
+use model::{
+    ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LossReason, LossRecord, Revp,
+    StatsRecord, Stream, Timestamp,
+};
 use pipeline::books::StreamBooks;
 use pipeline::ports::{SinkBooks, StorageState};
 use pipeline::sink::SinkState;
@@ -73,12 +76,14 @@ pub fn containers() -> Vec<ContainerRecord> {
             WEB,
             "web",
             json!({
-                "image": "nginx:1.29", "image_id": "sha256:9bea9f2796e2", "compose_project": "shop", "compose_service": "web",
+                "image": "nginx:1.29", "image_id": image_id("9bea9f2796e2"), "image_digest": digest("1f2e"), "compose_project": "shop", "compose_service": "web",
                 "status": "Up 3 hours", "pid": 4711, "created_at": at(0), "started_at": at(0),
                 "health": {"status": "healthy", "failing_streak": 0, "last_output": "ok"},
                 "labels": {"com.docker.compose.project": "shop", "com.docker.compose.service": "web", "tier": "front"},
                 "ports": [{"container_port": 80, "protocol": "tcp", "host_ip": "127.0.0.1", "host_port": 8081}],
-                "networks": [{"name": "shop_default", "ip_address": "172.18.0.2"}],
+                "networks": [{"name": "shop_default", "network_id": id("1c5f"), "ip_address": "172.18.0.2"}],
+                "environment": {"TIER": "front", "TOKEN": null},
+                "revp": revp(&[("domain", "shop.example.com"), ("backend-port", "80"), ("health-check.path", "/ok")]),
                 "mounts": [{"kind": "volume", "source": "shop_html", "destination": "/usr/share/nginx/html", "writable": false}],
                 "network_scope": "own", "restart_policy": "unless-stopped", "restart_count": 0, "cpu_limit_cores": 1.5,
                 "memory_limit_bytes": 268_435_456, "pids_limit": 100,
@@ -91,13 +96,74 @@ pub fn containers() -> Vec<ContainerRecord> {
             json!({
                 "image": "postgres:17", "compose_project": "shop", "compose_service": "db",
                 "health": {"status": "unhealthy", "failing_streak": 3, "last_output": null}, "labels": {"tier": "back", "a": "b=c"},
+                "revp": revp(&[("domain", "db.example.com"), ("backend-port", "many"), ("note", "x")]),
             }),
         ),
-        container("alpha", &id("6c1d"), "cache", json!({"image": "redis:8"})),
-        container("beta", &id("7d2e"), "cache", json!({"image": "redis:8", "state": "paused"})),
+        container("alpha", &id("6c1d"), "cache", json!({"image": "redis:8", "image_id": image_id("5d41")})),
+        container(
+            "beta",
+            &id("7d2e"),
+            "cache",
+            json!({"image": "redis:8", "image_id": image_id("5d41"), "state": "paused"}),
+        ),
         container("beta", &id("8e3f"), "old-job", json!({"state": "exited", "exit_code": 137, "oom_killed": true})),
         container("beta", &id("9f40"), "gone", json!({"state": "removed"})),
         container("beta", &id("a051"), HOSTILE, json!({"image": "evil/<b>", "labels": {"x\"y": "</script>"}})),
+    ]
+}
+
+pub fn image_id(digits: &str) -> String {
+    format!("sha256:{}", id(digits))
+}
+
+fn digest(digits: &str) -> String {
+    image_id(digits)
+}
+
+fn revp(labels: &[(&str, &str)]) -> Option<Revp> {
+    let labels = labels.iter().map(|(key, value)| (format!("snadboy.revp.{key}"), (*value).to_owned()));
+    Revp::from_labels(&labels.collect())
+}
+
+pub fn image(host: &str, id: &str, tags: &[&str], more: Value) -> ImageRecord {
+    let record = json!({
+        "host": host, "image_id": image_id(id), "state": "present", "tags": tags, "digests": [], "labels": {},
+        "observed_at": at(0),
+    });
+    serde_json::from_value(merged(record, more)).unwrap()
+}
+
+pub fn images() -> Vec<ImageRecord> {
+    vec![
+        image(
+            "alpha",
+            "9bea9f2796e2",
+            &["nginx:1.29", "nginx:latest"],
+            json!({
+                "digests": [format!("nginx@{}", digest("1f2e"))], "created_at": at(0), "size_bytes": 191_823_104,
+                "labels": {"maintainer": "NGINX Docker Maintainers"}, "used_by": [WEB],
+            }),
+        ),
+        image("alpha", "5d41", &["redis:8"], json!({"used_by": [id("6c1d")]})),
+        image("beta", "5d41", &["redis:8"], json!({"used_by": [id("7d2e")]})),
+        image("alpha", "77aa", &[], json!({"used_by": []})),
+        image("alpha", "88bb", &["shop/api:1"], json!({"state": "removed", "used_by": []})),
+    ]
+}
+
+pub fn versions() -> Vec<ImageVersionRecord> {
+    let version = |second, change: &str, reference: &str, from: Option<&str>, to: Option<&str>| {
+        let record = json!({
+            "host": "alpha", "observed_at": at(second), "change": change, "reference": reference,
+            "from_image_id": from.map(image_id), "to_image_id": to.map(image_id),
+            "from_digest": from.map(|_| digest("0a0b")), "to_digest": to.map(|_| digest("1f2e")),
+        });
+        serde_json::from_value(record).unwrap()
+    };
+    vec![
+        version(10, "tag_moved", "nginx:1.29", Some("77aa"), Some("9bea9f2796e2")),
+        version(20, "tag_added", "nginx:latest", None, Some("9bea9f2796e2")),
+        version(30, "image_removed", &image_id("88bb"), Some("88bb"), None),
     ]
 }
 

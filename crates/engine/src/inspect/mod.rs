@@ -1,18 +1,23 @@
 //! One container, whole: from `GET /containers/{id}/json` to a [`ContainerRecord`].
 //!
-//! Decoded by our own types, for the reason given in `inventory`; and what may hold secrets (the environment, the
-//! command line) has no field here, so it is never read.
+//! Decoded by our own types, for the reason given in `inventory`; and what may hold secrets is not told: the command
+//! line has no field here, and of environment variables only the names leave this module, unless a person named them.
 
+mod environment;
 mod ports;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use model::{ContainerId, ContainerRecord, ContainerState, Health, HostName, Mount, Network, NetworkScope, Timestamp};
+use model::{
+    ContainerId, ContainerRecord, ContainerState, Health, HostName, Mount, Network, NetworkScope, Revp, Timestamp,
+};
 use serde::Deserialize;
 
+use crate::images::image_id;
 use crate::inventory;
+use environment::environment;
 use ports::{Bindings, Exposed};
 
 /// Most bytes kept of what the last health probe printed.
@@ -75,6 +80,7 @@ struct RawProbe {
 #[serde(rename_all = "PascalCase")]
 struct RawConfig {
     image: Option<String>,
+    env: Option<Vec<String>>,
     labels: Option<BTreeMap<String, String>>,
     exposed_ports: Option<Exposed>,
 }
@@ -90,6 +96,10 @@ struct RawHostConfig {
     cpu_quota: Option<i64>,
     cpu_period: Option<i64>,
     pids_limit: Option<i64>,
+    cpu_shares: Option<i64>,
+    cpuset_cpus: Option<String>,
+    memory_reservation: Option<i64>,
+    memory_swap: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -107,8 +117,14 @@ struct RawNetworkSettings {
 
 #[derive(Deserialize)]
 struct RawNetwork {
+    #[serde(rename = "NetworkID")]
+    network_id: Option<String>,
     #[serde(rename = "IPAddress")]
     ip_address: Option<String>,
+    #[serde(rename = "GlobalIPv6Address")]
+    ipv6_address: Option<String>,
+    #[serde(rename = "MacAddress")]
+    mac_address: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -129,20 +145,22 @@ fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(d
 }
 
 impl Inspected {
-    /// The record of container `id` on `host`, as seen at `now`.
-    pub(crate) fn record(self, host: &HostName, id: &ContainerId, now: Timestamp) -> ContainerRecord {
+    /// The record of container `id` on `host`, as seen at `now`, with the values of the variables in `kept`.
+    pub(crate) fn record(self, host: &HostName, id: &ContainerId, kept: &[String], now: Timestamp) -> ContainerRecord {
         let state = self.state.state();
         let labels = self.config.labels.unwrap_or_default();
         let settings = self.network_settings;
         let configured = self.host_config.port_bindings.as_ref();
         let ports = ports::list(settings.ports.as_ref(), configured, self.config.exposed_ports.as_ref());
         let ended = !matches!(state, ContainerState::Created | ContainerState::Running | ContainerState::Paused);
-        ContainerRecord {
+        let image = self.config.image.unwrap_or_default();
+        let mut record = ContainerRecord {
             host: host.clone(),
             container_id: id.clone(),
             container_name: self.name.unwrap_or_default().trim_start_matches('/').to_owned(),
-            image: self.config.image.unwrap_or_default(),
-            image_id: some_text(self.image),
+            image_digest: image.split_once('@').map(|(_, digest)| digest.to_owned()),
+            image,
+            image_id: some_text(self.image).map(|id| image_id(&id)),
             compose_project: labels.get("com.docker.compose.project").cloned(),
             compose_service: labels.get("com.docker.compose.service").cloned(),
             state,
@@ -155,16 +173,15 @@ impl Inspected {
             started_at: time(self.state.started_at.as_deref()),
             finished_at: time(self.state.finished_at.as_deref()),
             health: self.state.health.and_then(RawHealth::health),
+            revp: Revp::from_labels(&labels),
             labels,
+            environment: environment(self.config.env.unwrap_or_default(), kept),
             ports,
             networks: settings
                 .networks
                 .into_iter()
                 .flatten()
-                .map(|(name, network)| Network {
-                    name,
-                    ip_address: network.and_then(|network| some_text(network.ip_address)),
-                })
+                .map(|(name, network)| RawNetwork::network(network, name))
                 .collect(),
             mounts: self.mounts.into_iter().filter_map(RawMount::mount).collect(),
             network_scope: self.host_config.network_mode.as_deref().and_then(network_scope),
@@ -177,8 +194,14 @@ impl Inspected {
             cpu_limit_cores: self.host_config.cpu_limit(),
             memory_limit_bytes: above_zero(self.host_config.memory),
             pids_limit: above_zero(self.host_config.pids_limit),
+            cpu_shares: above_zero(self.host_config.cpu_shares),
+            cpuset_cpus: some_text(self.host_config.cpuset_cpus),
+            memory_reservation_bytes: above_zero(self.host_config.memory_reservation),
+            memory_swap_limit_bytes: above_zero(self.host_config.memory_swap),
             observed_at: now,
-        }
+        };
+        record.status = record.status_at(now);
+        record
     }
 }
 
@@ -213,6 +236,21 @@ impl RawHostConfig {
         let quota = self.cpu_quota.filter(|quota| *quota > 0)?;
         let period = self.cpu_period.filter(|period| *period > 0).unwrap_or(CPU_PERIOD);
         Some(quota as f64 / period as f64)
+    }
+}
+
+impl RawNetwork {
+    fn network(network: Option<Self>, name: String) -> Network {
+        let Some(network) = network else {
+            return Network { name, network_id: None, ip_address: None, ipv6_address: None, mac_address: None };
+        };
+        Network {
+            name,
+            network_id: some_text(network.network_id),
+            ip_address: some_text(network.ip_address),
+            ipv6_address: some_text(network.ipv6_address),
+            mac_address: some_text(network.mac_address),
+        }
     }
 }
 

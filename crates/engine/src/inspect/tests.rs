@@ -6,7 +6,12 @@ use super::*;
 
 fn record(answer: &str) -> ContainerRecord {
     let inspected: Inspected = serde_json::from_str(answer).unwrap();
-    inspected.record(&"edge-1".parse().unwrap(), &"ab".repeat(32).parse().unwrap(), Timestamp::from_nanos(7))
+    inspected.record(
+        &"edge-1".parse().unwrap(),
+        &"ab".repeat(32).parse().unwrap(),
+        &["TIER".to_owned()],
+        Timestamp::from_nanos(7),
+    )
 }
 
 fn of(answer: Value) -> ContainerRecord {
@@ -46,9 +51,12 @@ fn a_recorded_ended_container_has_its_exit() {
 }
 
 #[test]
-fn what_the_environment_and_the_command_hold_is_nowhere_in_the_record() {
-    let answer = json!({"Name": "/x", "Path": "secret", "Args": ["secret"], "Config": {"Env": ["TOKEN=secret"], "Cmd": ["secret"]}});
-    assert!(!format!("{:?}", of(answer)).contains("secret"));
+fn what_the_environment_and_the_command_hold_is_nowhere_in_the_record_unless_it_was_asked_for() {
+    let answer = json!({"Name": "/x", "Path": "secret", "Args": ["secret"], "Config": {"Env": ["TOKEN=secret", "TIER=front"], "Cmd": ["secret"]}});
+    let record = of(answer);
+    assert!(!format!("{record:?}").contains("secret"));
+    let environment = [("TIER".to_owned(), Some("front".to_owned())), ("TOKEN".to_owned(), None)];
+    assert_eq!(record.environment, environment.into(), "but its names are, and the values that were asked for");
 }
 
 #[test]
@@ -120,6 +128,12 @@ fn limits_are_in_cores_and_bytes_and_absent_where_not_set() {
     assert_eq!(cores(json!({"CpuQuota": -1, "NanoCpus": 0})), None);
     let record = of(json!({"HostConfig": {"Memory": 67_108_864, "PidsLimit": -1}}));
     assert_eq!((record.memory_limit_bytes, record.pids_limit), (Some(67_108_864), None));
+    let limits = json!({"CpuShares": 512, "CpusetCpus": "0-1", "MemoryReservation": 1024, "MemorySwap": -1});
+    let record = of(json!({"HostConfig": limits}));
+    assert_eq!((record.cpu_shares, record.cpuset_cpus.as_deref()), (Some(512), Some("0-1")));
+    assert_eq!((record.memory_reservation_bytes, record.memory_swap_limit_bytes), (Some(1024), None));
+    let record = of(json!({"HostConfig": {"CpuShares": 0, "CpusetCpus": "", "MemorySwap": 2048}}));
+    assert_eq!((record.cpu_shares, record.cpuset_cpus, record.memory_swap_limit_bytes), (None, None, Some(2048)));
 }
 
 #[test]
@@ -153,4 +167,34 @@ fn compose_names_and_volumes_are_taken_from_where_they_stand() {
         writable: false,
     };
     assert_eq!(record.mounts, [expected]);
+}
+
+#[test]
+fn a_recorded_container_says_how_long_it_has_been_up() {
+    let mut record = recorded("d28v2_inspect_running.json");
+    let started = record.started_at.unwrap();
+    assert_eq!(record.status_at(started + std::time::Duration::from_secs(7_200)).as_deref(), Some("Up 2 hours"));
+    record.health = Some(Health { status: "starting".to_owned(), failing_streak: 0, last_output: None });
+    assert_eq!(record.status_at(started).as_deref(), Some("Up Less than a second (health: starting)"));
+    let ended = recorded("d28v2_inspect_exited.json");
+    let later = ended.finished_at.unwrap() + std::time::Duration::from_secs(90);
+    assert_eq!(ended.status_at(later).as_deref(), Some("Exited (137) About a minute ago"));
+    assert_eq!(of(json!({"State": {"Status": "created"}})).status.as_deref(), Some("Created"));
+    assert_eq!(of(json!({"State": {"Status": "running"}})).status, None, "nobody knows since when");
+}
+
+#[test]
+fn labels_of_the_reverse_proxy_are_read_and_what_is_wrong_with_them_is_listed() {
+    let labels = json!({"snadboy.revp.domain": "app.example.com", "snadboy.revp.backend-port": "eighty"});
+    let revp = of(json!({"Config": {"Labels": labels}})).revp.unwrap();
+    assert_eq!((revp.domain.as_deref(), revp.backend_port), (Some("app.example.com"), None));
+    assert_eq!(revp.errors[0].label, "snadboy.revp.backend-port");
+    assert_eq!(of(json!({"Config": {"Labels": {"tier": "1"}}})).revp, None);
+}
+
+#[test]
+fn the_digest_is_known_of_an_image_that_was_named_by_it() {
+    let digest = |image: &str| of(json!({"Config": {"Image": image}})).image_digest;
+    assert_eq!(digest("nginx@sha256:aa").as_deref(), Some("sha256:aa"));
+    assert_eq!(digest("nginx:1.29"), None);
 }

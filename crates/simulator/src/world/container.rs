@@ -19,6 +19,8 @@ pub(crate) type Key = u64;
 pub(crate) struct Container {
     pub(crate) key: Key,
     pub(crate) id: String,
+    /// What its image's name meant when it was made.
+    pub(crate) image_id: String,
     pub(crate) spec: ContainerSpec,
     pub(crate) created_at: Timestamp,
     pub(crate) state: State,
@@ -146,10 +148,18 @@ pub(crate) enum Wish {
 }
 
 impl Container {
-    pub(crate) fn new(key: Key, id: String, spec: ContainerSpec, created_at: Timestamp, rng: fastrand::Rng) -> Self {
+    pub(crate) fn new(
+        key: Key,
+        id: String,
+        image_id: String,
+        spec: ContainerSpec,
+        created_at: Timestamp,
+        rng: fastrand::Rng,
+    ) -> Self {
         Self {
             key,
             id,
+            image_id,
             spec,
             created_at,
             state: State::Created,

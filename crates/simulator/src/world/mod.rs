@@ -5,6 +5,7 @@
 
 mod collect;
 mod container;
+mod images;
 mod lifecycle;
 mod publish;
 mod schedule;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub(crate) use collect::SLOTS;
 pub(crate) use container::{Container, Key, Watcher, Wish};
 pub use container::{FrameCounts, Health, State};
+pub(crate) use images::Image;
 pub(crate) use lifecycle::{Removal, network_id, network_of};
 pub(crate) use publish::EventFaults;
 
@@ -88,6 +90,9 @@ pub(crate) struct World {
     containers: BTreeMap<Key, Container>,
     by_id: BTreeMap<String, Key>,
     by_name: HashMap<String, Key>,
+    images: Vec<images::Image>,
+    /// Images pulled so far.
+    pulls: u64,
     /// Watched containers by the slot of their turn.
     agenda: Vec<BTreeSet<Key>>,
     ring: Ring,
@@ -112,6 +117,8 @@ impl World {
             containers: BTreeMap::new(),
             by_id: BTreeMap::new(),
             by_name: HashMap::new(),
+            images: Vec::new(),
+            pulls: 0,
             agenda: vec![BTreeSet::new(); SLOTS],
             ring: Ring::default(),
             event_watchers: Vec::new(),
@@ -191,7 +198,8 @@ impl World {
         let now = self.clock.now();
         self.by_id.insert(id.clone(), key);
         self.by_name.insert(spec.name.clone(), key);
-        self.containers.insert(key, Container::new(key, id, spec, now, rng));
+        let image_id = self.image_called(&spec.image);
+        self.containers.insert(key, Container::new(key, id, image_id, spec, now, rng));
         self.tell(key, "create", &[]);
         Ok(key)
     }

@@ -167,6 +167,35 @@ fn images_are_those_that_containers_have() {
 }
 
 #[test]
+fn a_pull_moves_a_tag_and_containers_keep_what_they_were_made_of() {
+    let host = host();
+    let control = host.control();
+    let image_of = |container: &str| {
+        get(host.socket(), &format!("/containers/{container}/json")).json()["Image"].as_str().unwrap().to_owned()
+    };
+    let before = image_of("web-1");
+    let pulled = control.pull("nginx:1.27");
+    assert_ne!(pulled, before);
+    assert_eq!(image_of("web-1"), before);
+    let image = |id: &str| {
+        let images = get(host.socket(), "/images/json").json();
+        images.as_array().unwrap().iter().find(|image| image["Id"] == id).cloned()
+    };
+    let (old, new) = (image(&before).unwrap(), image(&pulled).unwrap());
+    assert_eq!((old["RepoTags"].as_array().unwrap().len(), &old["Containers"]), (0, &2.into()));
+    assert_eq!((&new["RepoTags"][0], &new["Containers"]), (&"nginx:1.27".into(), &0.into()));
+    assert!(new["RepoDigests"][0].as_str().unwrap().starts_with("nginx@sha256:"));
+
+    control.tag(&pulled, "nginx:stable").unwrap();
+    control.push("nginx:stable").unwrap();
+    assert_eq!(control.remove_image(&before).unwrap_err().status, 409);
+    control.remove_image("nginx:1.27").unwrap();
+    assert_eq!(image(&pulled).unwrap()["RepoTags"], serde_json::json!(["nginx:stable"]));
+    control.remove_image("nginx:stable").unwrap();
+    assert_eq!((image(&pulled), control.remove_image("nginx:stable").unwrap_err().status), (None, 404));
+}
+
+#[test]
 fn what_is_not_there_is_a_404_in_the_engines_words() {
     let host = host();
     for path in ["/containers/nobody/json", "/containers/nobody/stats"] {

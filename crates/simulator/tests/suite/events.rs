@@ -261,3 +261,28 @@ fn churn_is_the_same_for_the_same_seed() {
     assert_ne!(first, run(6));
     assert!(first.contains(&"start".to_owned()) && first.contains(&"destroy".to_owned()), "{first:?}");
 }
+
+#[test]
+fn images_tell_what_becomes_of_them() {
+    let host = host(Profile::Docker28);
+    let control = host.control();
+    let pulled = control.pull("shop/web:2");
+    control.tag(&pulled, "shop/web:latest").unwrap();
+    control.push("shop/web:latest").unwrap();
+    control.remove_image(&pulled).unwrap();
+    let filter = "filters=%7B%22type%22:%5B%22image%22%5D%7D";
+    let told: Vec<(String, String)> = replay(&host, &format!("since=0&until=1767225609&{filter}"))
+        .iter()
+        .map(|event| (action(event), event["Actor"]["ID"].as_str().unwrap().to_owned()))
+        .collect();
+    let told: Vec<(&str, &str)> = told.iter().map(|(action, actor)| (action.as_str(), actor.as_str())).collect();
+    let expected = [
+        ("pull", "shop/web:2"),
+        ("tag", &pulled),
+        ("push", "shop/web:latest"),
+        ("untag", &pulled),
+        ("untag", &pulled),
+        ("delete", &pulled),
+    ];
+    assert_eq!(told, expected);
+}

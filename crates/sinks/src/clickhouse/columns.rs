@@ -20,6 +20,8 @@ pub const fn table_name(stream: Stream) -> &'static str {
         Stream::Stats => "container_stats",
         Stream::Events => "container_events",
         Stream::Containers => "containers",
+        Stream::Images => "docker_images",
+        Stream::ImageVersions => "image_versions",
         Stream::Hosts => "host_health",
         Stream::Losses => "losses",
     }
@@ -31,6 +33,8 @@ pub fn columns(stream: Stream) -> &'static [(&'static str, &'static str)] {
         Stream::Stats => &STATS,
         Stream::Events => EVENTS,
         Stream::Containers => CONTAINERS,
+        Stream::Images => IMAGES,
+        Stream::ImageVersions => IMAGE_VERSIONS,
         Stream::Hosts => HOSTS,
         Stream::Losses => LOSSES,
     }
@@ -86,6 +90,7 @@ const CONTAINERS: &[(&str, &str)] = &[
     ("container_name", TEXT),
     ("image", WORD),
     ("image_id", MAYBE_WORD),
+    ("image_digest", MAYBE_WORD),
     ("compose_project", MAYBE_WORD),
     ("compose_service", MAYBE_WORD),
     ("state", WORD),
@@ -101,11 +106,15 @@ const CONTAINERS: &[(&str, &str)] = &[
     ("health_failing_streak", "Nullable(UInt32)"),
     ("health_last_output", MAYBE_TEXT),
     ("labels", MAP),
+    ("environment", "Map(LowCardinality(String), Nullable(String))"),
     (
         "ports",
         "Array(Tuple(container_port UInt16, protocol String, host_ip Nullable(String), host_port Nullable(UInt16)))",
     ),
-    ("networks", "Array(Tuple(name String, ip_address Nullable(String)))"),
+    (
+        "networks",
+        "Array(Tuple(name String, network_id Nullable(String), ip_address Nullable(String), ipv6_address Nullable(String), mac_address Nullable(String)))",
+    ),
     ("mounts", "Array(Tuple(kind String, source String, destination String, writable Bool))"),
     ("network_scope", MAYBE_WORD),
     ("restart_policy", MAYBE_WORD),
@@ -113,7 +122,37 @@ const CONTAINERS: &[(&str, &str)] = &[
     ("cpu_limit_cores", "Nullable(Float64)"),
     ("memory_limit_bytes", MAYBE_COUNT),
     ("pids_limit", MAYBE_COUNT),
+    ("cpu_shares", MAYBE_COUNT),
+    ("cpuset_cpus", MAYBE_TEXT),
+    ("memory_reservation_bytes", MAYBE_COUNT),
+    ("memory_swap_limit_bytes", MAYBE_COUNT),
+    ("revp", MAYBE_TEXT),
     ("observed_at", TIME),
+];
+
+const IMAGES: &[(&str, &str)] = &[
+    ("host", WORD),
+    ("image_id", TEXT),
+    ("state", WORD),
+    ("tags", "Array(String)"),
+    ("digests", "Array(String)"),
+    ("created_at", MAYBE_TIME),
+    ("size_bytes", MAYBE_COUNT),
+    ("labels", MAP),
+    ("used_by", "Array(String)"),
+    ("containers", MAYBE_COUNT),
+    ("observed_at", TIME),
+];
+
+const IMAGE_VERSIONS: &[(&str, &str)] = &[
+    ("host", WORD),
+    ("observed_at", TIME),
+    ("change", WORD),
+    ("reference", TEXT),
+    ("from_image_id", MAYBE_TEXT),
+    ("to_image_id", MAYBE_TEXT),
+    ("from_digest", MAYBE_TEXT),
+    ("to_digest", MAYBE_TEXT),
 ];
 
 const HOSTS: &[(&str, &str)] = &[

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    BatchId, ContainerId, ContainerRecord, EventRecord, HostRecord, LossRecord, Rows, SampleKind, SampleValue,
-    StatsRecord, Stream, Timestamp,
+    BatchId, ContainerId, ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LossRecord, Rows,
+    SampleKind, SampleValue, StatsRecord, Stream, Timestamp,
 };
 
 use super::columns;
@@ -36,6 +36,8 @@ impl RowBinary {
             Rows::Stats(rows) => rows.get(index).map(|row| self.stats(row)),
             Rows::Events(rows) => rows.get(index).map(|row| self.event(row)),
             Rows::Containers(rows) => rows.get(index).map(|row| self.container(row)),
+            Rows::Images(rows) => rows.get(index).map(|row| self.image(row)),
+            Rows::ImageVersions(rows) => rows.get(index).map(|row| self.image_version(row)),
             Rows::Hosts(rows) => rows.get(index).map(|row| self.host(row)),
             Rows::Losses(rows) => rows.get(index).map(|row| self.loss(id, id.first + index as u64, row)),
         }
@@ -93,6 +95,7 @@ impl RowBinary {
         self.text(&row.container_name);
         self.text(&row.image);
         self.maybe(row.image_id.as_deref(), Self::text);
+        self.maybe(row.image_digest.as_deref(), Self::text);
         self.maybe(row.compose_project.as_deref(), Self::text);
         self.maybe(row.compose_service.as_deref(), Self::text);
         self.text(row.state.name());
@@ -108,6 +111,11 @@ impl RowBinary {
         self.maybe(health.map(|health| health.failing_streak), Self::u32);
         self.maybe(health.and_then(|health| health.last_output.as_deref()), Self::text);
         self.map(&row.labels);
+        self.length(row.environment.len());
+        for (name, value) in &row.environment {
+            self.text(name);
+            self.maybe(value.as_deref(), Self::text);
+        }
         self.list(&row.ports, |to, port| {
             to.u16(port.container_port);
             to.text(&port.protocol);
@@ -116,7 +124,10 @@ impl RowBinary {
         });
         self.list(&row.networks, |to, network| {
             to.text(&network.name);
+            to.maybe(network.network_id.as_deref(), Self::text);
             to.maybe(network.ip_address.as_deref(), Self::text);
+            to.maybe(network.ipv6_address.as_deref(), Self::text);
+            to.maybe(network.mac_address.as_deref(), Self::text);
         });
         self.list(&row.mounts, |to, mount| {
             to.text(&mount.kind);
@@ -130,7 +141,39 @@ impl RowBinary {
         self.maybe(row.cpu_limit_cores, Self::float);
         self.maybe(row.memory_limit_bytes, Self::u64);
         self.maybe(row.pids_limit, Self::u64);
+        self.maybe(row.cpu_shares, Self::u64);
+        self.maybe(row.cpuset_cpus.as_deref(), Self::text);
+        self.maybe(row.memory_reservation_bytes, Self::u64);
+        self.maybe(row.memory_swap_limit_bytes, Self::u64);
+        let revp = row.revp.as_ref().map(|revp| serde_json::to_string(revp).expect("texts and numbers are JSON"));
+        self.maybe(revp.as_deref(), Self::text);
         self.time(row.observed_at);
+    }
+
+    fn image(&mut self, row: &ImageRecord) {
+        self.text(row.host.as_str());
+        self.text(&row.image_id);
+        self.text(row.state.name());
+        self.list(&row.tags, |to, tag| to.text(tag));
+        self.list(&row.digests, |to, digest| to.text(digest));
+        self.maybe(row.created_at, Self::time);
+        self.maybe(row.size_bytes, Self::u64);
+        self.map(&row.labels);
+        // An array cannot be NULL: whether the users are known is told by their number.
+        self.list(row.used_by.as_deref().unwrap_or_default(), |to, id| to.text(id.as_str()));
+        self.maybe(row.used_by.as_ref().map(|used_by| used_by.len() as u64), Self::u64);
+        self.time(row.observed_at);
+    }
+
+    fn image_version(&mut self, row: &ImageVersionRecord) {
+        self.text(row.host.as_str());
+        self.time(row.observed_at);
+        self.text(row.change.name());
+        self.text(&row.reference);
+        self.maybe(row.from_image_id.as_deref(), Self::text);
+        self.maybe(row.to_image_id.as_deref(), Self::text);
+        self.maybe(row.from_digest.as_deref(), Self::text);
+        self.maybe(row.to_digest.as_deref(), Self::text);
     }
 
     fn host(&mut self, row: &HostRecord) {

@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use model::{ContainerState, Rows, StatsRecord, Stream};
+use model::{ContainerState, ImageState, Rows, StatsRecord, Stream};
 use pipeline::ports::{Deliver, FailureClass, Range};
 use serde_json::{Value, json};
 use test_support::{ClickHouse, unique};
 
 use super::*;
-use crate::fixtures::{batch, container, event, host, loss, noon, one_of_each, range, stats, unknown_stats};
+use crate::fixtures::{
+    batch, container, event, host, image, image_version, loss, noon, one_of_each, range, stats, unknown_image,
+    unknown_stats,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -84,7 +87,18 @@ async fn every_value_of_every_stream_is_stored_and_the_unknown_is_null() {
     ] {
         assert_eq!(stored[0].as_object_mut().unwrap().remove(column).as_ref(), health.get(of));
     }
+    // A record in a record is JSON text.
+    let revp: Value = serde_json::from_str(stored[0]["revp"].as_str().unwrap()).unwrap();
+    stored[0]["revp"] = revp;
     assert_eq!(stored, [record]);
+
+    let stored = rows(server, &config, Stream::Images, "image_id");
+    let known = expected(&image(1, ImageState::Present, noon()), json!({ "containers": 2 }));
+    let unknown = expected(&unknown_image(2, noon()), json!({ "containers": null, "used_by": [] }));
+    assert_eq!(stored, [known, unknown]);
+
+    let stored = rows(server, &config, Stream::ImageVersions, "host");
+    assert_eq!(stored, [expected(&image_version(noon()), json!({}))]);
 }
 
 #[tokio::test]
@@ -309,7 +323,7 @@ async fn missing_tables_and_columns_are_named_where_they_may_not_be_made() {
         error.message,
         format!(
             "clickhouse {}, database {}: table container_stats is missing, table container_events is missing, \
-             table containers is missing and 2 more; set create_tables = true, or make them",
+             table containers is missing and 4 more; set create_tables = true, or make them",
             server.url(),
             config.database
         )

@@ -76,6 +76,8 @@ pub fn encode(letter: &Letter) -> serde_json::Result<String> {
         Rows::Stats(rows) => rows.first().map(to_raw_value),
         Rows::Events(rows) => rows.first().map(to_raw_value),
         Rows::Containers(rows) => rows.first().map(to_raw_value),
+        Rows::Images(rows) => rows.first().map(to_raw_value),
+        Rows::ImageVersions(rows) => rows.first().map(to_raw_value),
         Rows::Hosts(rows) => rows.first().map(to_raw_value),
         Rows::Losses(rows) => rows.first().map(to_raw_value),
     };
@@ -103,6 +105,8 @@ impl Entry {
             Stream::Stats => self.one().map(|row| Rows::Stats([row].into())),
             Stream::Events => self.one().map(|row| Rows::Events([row].into())),
             Stream::Containers => self.one().map(|row| Rows::Containers([row].into())),
+            Stream::Images => self.one().map(|row| Rows::Images([row].into())),
+            Stream::ImageVersions => self.one().map(|row| Rows::ImageVersions([row].into())),
             Stream::Hosts => self.one().map(|row| Rows::Hosts([row].into())),
             Stream::Losses => self.one().map(|row| Rows::Losses([row].into())),
         };

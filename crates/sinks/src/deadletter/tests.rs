@@ -119,6 +119,8 @@ async fn a_letter_of_every_stream_comes_back_as_it_was_to_the_last_bit() {
             Rows::Stats(rows) => model::Batch { rows: Rows::Stats([rows[0].clone()].into()), ..record },
             Rows::Events(rows) => model::Batch { rows: Rows::Events([rows[0].clone()].into()), ..record },
             Rows::Containers(rows) => model::Batch { rows: Rows::Containers([rows[0].clone()].into()), ..record },
+            Rows::Images(rows) => model::Batch { rows: Rows::Images([rows[0].clone()].into()), ..record },
+            Rows::ImageVersions(rows) => model::Batch { rows: Rows::ImageVersions([rows[0].clone()].into()), ..record },
             Rows::Hosts(rows) => model::Batch { rows: Rows::Hosts([rows[0].clone()].into()), ..record },
             Rows::Losses(rows) => model::Batch { rows: Rows::Losses([rows[0].clone()].into()), ..record },
         };

@@ -1,6 +1,6 @@
 //! Records into Kafka's: key, value, headers.
 
-use model::{BatchId, ContainerState, Rows, Stream, Timestamp};
+use model::{BatchId, ContainerState, ImageState, Rows, Stream, Timestamp};
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::to_vec;
 
@@ -15,6 +15,8 @@ pub const fn schema_name(stream: Stream) -> &'static str {
         Stream::Stats => "dockstream.stats.v1",
         Stream::Events => "dockstream.events.v1",
         Stream::Containers => "dockstream.containers.v1",
+        Stream::Images => "dockstream.images.v1",
+        Stream::ImageVersions => "dockstream.image_versions.v1",
         Stream::Hosts => "dockstream.hosts.v1",
         Stream::Losses => "dockstream.losses.v1",
     }
@@ -56,6 +58,15 @@ pub(super) fn encode(rows: &Rows, index: usize) -> Option<serde_json::Result<Enc
             let there = row.state != ContainerState::Removed;
             (key, there.then(|| to_vec(row)), row.observed_at)
         }
+        Rows::Images(rows) => {
+            let row = rows.get(index)?;
+            let there = row.state != ImageState::Removed;
+            (format!("{}/{}", row.host, row.image_id), there.then(|| to_vec(row)), row.observed_at)
+        }
+        Rows::ImageVersions(rows) => {
+            let row = rows.get(index)?;
+            (format!("{}/{}", row.host, row.reference), Some(to_vec(row)), row.observed_at)
+        }
         Rows::Hosts(rows) => {
             let row = rows.get(index)?;
             (row.host.to_string(), Some(to_vec(row)), row.observed_at)
@@ -91,7 +102,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::fixtures::{container, container_id, event, host, loss, network_event, noon, stats};
+    use crate::fixtures::{
+        container, container_id, event, host, image, image_version, loss, network_event, noon, stats,
+    };
 
     fn one(rows: &Rows) -> Encoded {
         encode(rows, 0).unwrap().unwrap()
@@ -105,6 +118,8 @@ mod tests {
         assert_eq!(one(&Rows::Events([network_event(noon())].into())).key, "edge-1/net-1");
         assert_eq!(one(&Rows::Hosts([host(noon())].into())).key, "edge-1");
         assert_eq!(one(&Rows::Losses([loss(noon())].into())).key, "kafka/stats/journal_full");
+        assert_eq!(one(&Rows::Images([image(1, ImageState::Present, noon())].into())).key, "edge-1/sha256:0001");
+        assert_eq!(one(&Rows::ImageVersions([image_version(noon())].into())).key, "edge-1/nginx:1.29");
         let running = container(1, ContainerState::Running, noon());
         assert_eq!(one(&Rows::Containers([running].into())).key, format!("edge-1/{id}"));
     }
@@ -123,6 +138,12 @@ mod tests {
         assert_eq!(gone.value, None);
         let paused = one(&Rows::Containers([container(1, ContainerState::Paused, noon())].into()));
         assert!(paused.value.is_some());
+    }
+
+    #[test]
+    fn a_removed_image_is_a_tombstone() {
+        assert_eq!(one(&Rows::Images([image(1, ImageState::Removed, noon())].into())).value, None);
+        assert!(one(&Rows::Images([image(1, ImageState::Present, noon())].into())).value.is_some());
     }
 
     #[test]

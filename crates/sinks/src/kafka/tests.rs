@@ -164,7 +164,8 @@ async fn topics_are_made_with_the_partitions_and_the_policy_their_stream_needs()
         assert_eq!(metadata.topics()[0].partitions().len(), 3, "{name}");
         let described = admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &AdminOptions::new()).await.unwrap();
         let policy = described[0].as_ref().unwrap().get("cleanup.policy").unwrap().value.clone();
-        let expected = if matches!(stream, Stream::Containers | Stream::Hosts) { "compact" } else { "delete" };
+        let expected =
+            if matches!(stream, Stream::Containers | Stream::Images | Stream::Hosts) { "compact" } else { "delete" };
         assert_eq!(policy.as_deref(), Some(expected), "{name}");
     }
 }
@@ -323,7 +324,7 @@ async fn missing_topics_are_named_where_they_may_not_be_made() {
     let error = KafkaSink::new(config.clone()).prepare().await.unwrap_err();
     assert_eq!(error.class, FailureClass::Config);
     let prefix = &config.topic_prefix;
-    let names = ["stats", "events", "containers", "hosts", "losses"].map(|name| format!("{prefix}{name}")).join(", ");
+    let names = Stream::ALL.map(|stream| format!("{prefix}{stream}")).join(", ");
     assert_eq!(error.message, format!("kafka topics missing: {names}; make them, or set create_topics = true"));
 }
 

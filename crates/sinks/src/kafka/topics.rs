@@ -42,9 +42,9 @@ fn retention(stream: Stream) -> &'static [(&'static str, &'static str)] {
     match stream {
         Stream::Stats => &[("cleanup.policy", "delete"), ("retention.ms", "259200000")],
         Stream::Events => &[("cleanup.policy", "delete"), ("retention.ms", "604800000")],
-        Stream::Losses => &[("cleanup.policy", "delete"), ("retention.ms", "2592000000")],
+        Stream::ImageVersions | Stream::Losses => &[("cleanup.policy", "delete"), ("retention.ms", "2592000000")],
         // The last state of each key; a removed one stays readable for a day.
-        Stream::Containers | Stream::Hosts => {
+        Stream::Containers | Stream::Images | Stream::Hosts => {
             &[("cleanup.policy", "compact"), ("min.compaction.lag.ms", "60000"), ("delete.retention.ms", "86400000")]
         }
     }

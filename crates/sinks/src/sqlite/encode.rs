@@ -1,11 +1,13 @@
 //! Records into rows.
 
+mod inventory;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use model::{
-    Batch, BatchId, ContainerId, ContainerMeta, ContainerRecord, EventRecord, HostName, HostRecord, LossRecord, Rows,
-    Sample, SampleValue, StatsRecord, Timestamp,
+    Batch, BatchId, ContainerId, ContainerMeta, EventRecord, HostName, HostRecord, LossRecord, Rows, Sample,
+    SampleValue, StatsRecord, Timestamp,
 };
 use rusqlite::types::{ToSqlOutput, Value};
 use rusqlite::{CachedStatement, Connection, ToSql, named_params, params};
@@ -35,7 +37,9 @@ impl Encoder {
         match &batch.rows {
             Rows::Stats(rows) => self.write_stats(connection, rows),
             Rows::Events(rows) => write_events(connection, rows),
-            Rows::Containers(rows) => write_containers(connection, rows),
+            Rows::Containers(rows) => inventory::write_containers(connection, rows),
+            Rows::Images(rows) => inventory::write_images(connection, rows),
+            Rows::ImageVersions(rows) => inventory::write_image_versions(connection, rows),
             Rows::Hosts(rows) => write_hosts(connection, rows),
             Rows::Losses(rows) => write_losses(connection, &batch.id, rows),
         }
@@ -175,82 +179,6 @@ fn upsert(table: &str, key: &str, columns: &[&str]) -> String {
         "INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {updates}
          WHERE excluded.observed_at >= {table}.observed_at"
     )
-}
-
-static UPSERT_CONTAINER: LazyLock<String> = LazyLock::new(|| {
-    let columns = [
-        "host",
-        "container_id",
-        "container_name",
-        "image",
-        "image_id",
-        "compose_project",
-        "compose_service",
-        "state",
-        "status",
-        "pid",
-        "exit_code",
-        "oom_killed",
-        "error",
-        "created_at",
-        "started_at",
-        "finished_at",
-        "health_status",
-        "health_failing_streak",
-        "health_last_output",
-        "labels",
-        "ports",
-        "networks",
-        "mounts",
-        "network_scope",
-        "restart_policy",
-        "restart_count",
-        "cpu_limit_cores",
-        "memory_limit_bytes",
-        "pids_limit",
-        "observed_at",
-    ];
-    upsert("containers", "host, container_id", &columns)
-});
-
-fn write_containers(connection: &Connection, rows: &[ContainerRecord]) -> rusqlite::Result<()> {
-    let mut upsert = connection.prepare_cached(&UPSERT_CONTAINER)?;
-    for row in rows {
-        let health = row.health.as_ref();
-        upsert.execute(params![
-            row.host.as_str(),
-            row.container_id.as_str(),
-            row.container_name,
-            row.image,
-            row.image_id,
-            row.compose_project,
-            row.compose_service,
-            row.state.name(),
-            row.status,
-            integer(row.pid),
-            row.exit_code,
-            row.oom_killed,
-            row.error,
-            nanos(row.created_at),
-            nanos(row.started_at),
-            nanos(row.finished_at),
-            health.map(|health| health.status.as_str()),
-            health.map(|health| health.failing_streak),
-            health.and_then(|health| health.last_output.as_deref()),
-            to_json(&row.labels)?,
-            to_json(&row.ports)?,
-            to_json(&row.networks)?,
-            to_json(&row.mounts)?,
-            row.network_scope.as_ref().map(ToString::to_string),
-            row.restart_policy,
-            integer(row.restart_count),
-            row.cpu_limit_cores,
-            integer(row.memory_limit_bytes),
-            integer(row.pids_limit),
-            row.observed_at.as_nanos(),
-        ])?;
-    }
-    Ok(())
 }
 
 static UPSERT_HOST: LazyLock<String> = LazyLock::new(|| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{ContainerState, Timestamp};
+use model::{ContainerState, ImageState, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteConfig;
@@ -27,6 +27,8 @@ enum Stage {
     Events,
     Losses,
     Containers,
+    Images,
+    ImageVersions,
     Vacuum,
 }
 
@@ -80,6 +82,22 @@ impl Sweep {
                     "DELETE FROM containers WHERE (host, container_id) IN (
                          SELECT host, container_id FROM containers WHERE state = ?1 AND observed_at < ?2 LIMIT ?3)",
                     params![ContainerState::Removed.name(), self.events, limit],
+                )?,
+                Stage::Images,
+            ),
+            Stage::Images => (
+                connection.execute(
+                    "DELETE FROM docker_images WHERE (host, image_id) IN (
+                         SELECT host, image_id FROM docker_images WHERE state = ?1 AND observed_at < ?2 LIMIT ?3)",
+                    params![ImageState::Removed.name(), self.events, limit],
+                )?,
+                Stage::ImageVersions,
+            ),
+            Stage::ImageVersions => (
+                connection.execute(
+                    "DELETE FROM image_versions WHERE (host, observed_at) IN (
+                         SELECT host, observed_at FROM image_versions WHERE observed_at < ?1 LIMIT ?2)",
+                    params![self.events, limit],
                 )?,
                 Stage::Vacuum,
             ),

@@ -3,13 +3,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::{ContainerState, Rows, Sample, SampleKind, SampleValue, Timestamp};
+use model::{ContainerState, ImageState, Rows, Sample, SampleKind, SampleValue, Timestamp};
 use pipeline::ports::{Deliver, FailureClass};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::*;
-use crate::fixtures::{batch, container, event, host, loss, noon, one_of_each, range, stats, unknown_stats};
+use crate::fixtures::{
+    batch, container, event, host, image, image_version, loss, noon, one_of_each, range, stats, unknown_stats,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -34,11 +36,13 @@ fn read<T: rusqlite::types::FromSql>(path: &Path, sql: &str) -> T {
     Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-const TABLES: [(&str, i64); 7] = [
+const TABLES: [(&str, i64); 9] = [
     ("container_stats", 2),
     ("series", 2),
     ("container_events", 2),
     ("containers", 1),
+    ("docker_images", 2),
+    ("image_versions", 1),
     ("hosts", 1),
     ("host_health", 1),
     ("losses", 1),
@@ -140,6 +144,16 @@ async fn the_newest_state_of_a_container_wins_whatever_comes_last() {
     ];
     sink.deliver(&range(0, vec![batch(1, Rows::Containers(states.into()))])).await.unwrap();
     assert_eq!(read::<String>(&path, "SELECT state FROM containers"), "exited");
+}
+
+#[tokio::test]
+async fn the_newest_state_of_an_image_wins_whatever_comes_last() {
+    let (_folder, path) = folder();
+    let mut sink = ready(SqliteConfig::new(&path)).await;
+    let states =
+        vec![image(1, ImageState::Removed, noon() + Duration::from_secs(1)), image(1, ImageState::Present, noon())];
+    sink.deliver(&range(0, vec![batch(1, Rows::Images(states.into()))])).await.unwrap();
+    assert_eq!(read::<String>(&path, "SELECT state FROM docker_images"), "removed");
 }
 
 #[tokio::test]
@@ -257,6 +271,11 @@ async fn old_rows_go_and_young_rows_stay() {
             batch(5_001, Rows::Stats(vec![unknown_stats(2, now), unknown_stats(3, old)].into())),
             batch(1, Rows::Events(vec![event(1, older), event(1, old)].into())),
             batch(1, Rows::Containers(vec![gone, container(2, ContainerState::Exited, older)].into())),
+            batch(
+                1,
+                Rows::Images(vec![image(1, ImageState::Removed, older), image(2, ImageState::Present, older)].into()),
+            ),
+            batch(1, Rows::ImageVersions(vec![image_version(older), image_version(old)].into())),
             batch(1, Rows::Hosts(vec![host(old), host(now)].into())),
             batch(1, Rows::Losses(vec![loss(older), loss(old)].into())),
         ],
@@ -269,6 +288,8 @@ async fn old_rows_go_and_young_rows_stay() {
         ("series", 1),
         ("container_events", 1),
         ("containers", 1),
+        ("docker_images", 1),
+        ("image_versions", 1),
         ("hosts", 1),
         ("host_health", 1),
         ("losses", 1),

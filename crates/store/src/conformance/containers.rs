@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use model::Rows;
+use model::{Revp, Rows};
 use serde_json::json;
 
 use super::Subject;
 use super::fixtures::{container, id, seconds, start};
-use crate::{ContainerFilter, LabelMatch, Page, Selector, StoreError};
+use crate::{ContainerFilter, LabelMatch, Page, RevpFilter, Selector, StoreError};
 
 fn page(limit: usize) -> Page {
     Page { limit, cursor: None }
@@ -35,6 +35,9 @@ pub(crate) async fn a_container_comes_back_as_it_was_stored(mut subject: Subject
             "mounts": [{ "kind": "bind", "source": "/srv", "destination": "/data", "writable": false }],
             "network_scope": format!("shared:{}", id(2)), "restart_policy": "always", "restart_count": 7,
             "cpu_limit_cores": 0.5, "memory_limit_bytes": 1_u64 << 40, "pids_limit": 100,
+            "image_digest": "sha256:2", "environment": { "TIER": "front", "TOKEN": null }, "cpu_shares": 512,
+            "cpuset_cpus": "0-1", "memory_reservation_bytes": 7, "memory_swap_limit_bytes": 8,
+            "revp": revp(&[("domain", "a.example"), ("backend-port", "x"), ("note", "ü")]),
         }),
     );
     let bare = container("a", 2, "bare", json!({}));
@@ -69,22 +72,37 @@ pub(crate) async fn containers_are_paged_by_name_without_repetition_or_gap(mut s
     assert_eq!(seen, expected);
 }
 
+fn revp(labels: &[(&str, &str)]) -> Option<Revp> {
+    let labels = labels.iter().map(|(key, value)| (format!("snadboy.revp.{key}"), (*value).to_owned()));
+    Revp::from_labels(&labels.collect())
+}
+
 pub(crate) async fn a_filter_takes_what_it_names_and_nothing_else(mut subject: Subject) {
     subject
         .stored(Rows::Containers(
             vec![
-                container("a", 1, "Web-1", json!({ "labels": { "team": "blue", "tier": "" } })),
+                container(
+                    "a",
+                    1,
+                    "Web-1",
+                    json!({ "labels": { "team": "blue", "tier": "" }, "revp": revp(&[("backend-port", "x")]) }),
+                ),
                 container(
                     "b",
                     2,
                     "db",
-                    json!({ "image": "postgres:17", "state": "exited", "compose_project": "shop" }),
+                    json!({
+                        "image": "postgres:17", "state": "exited", "compose_project": "shop", "image_id": "sha256:aa",
+                    }),
                 ),
                 container(
                     "b",
                     3,
                     "cache",
-                    json!({ "labels": { "team": "red" }, "health": { "status": "healthy", "failing_streak": 0 } }),
+                    json!({
+                        "labels": { "team": "red" }, "health": { "status": "healthy", "failing_streak": 0 },
+                        "revp": revp(&[("domain", "cache.example")]),
+                    }),
                 ),
             ]
             .into(),
@@ -106,6 +124,13 @@ pub(crate) async fn a_filter_takes_what_it_names_and_nothing_else(mut subject: S
         ("two labels", ContainerFilter { labels: [label("team=blue"), label("tier")].concat(), ..all() }, &["Web-1"]),
         ("health", ContainerFilter { health: text("healthy"), ..all() }, &["cache"]),
         ("no health check", ContainerFilter { health: text("none"), ..all() }, &["Web-1", "db"]),
+        ("image id", ContainerFilter { image: text("sha256:aa"), ..all() }, &["db"]),
+        ("image id alone", ContainerFilter { image_id: text("sha256:aa"), ..all() }, &["db"]),
+        ("with a reverse proxy", ContainerFilter { revp: Some(RevpFilter::With), ..all() }, &["Web-1", "cache"]),
+        ("without one", ContainerFilter { revp: Some(RevpFilter::Without), ..all() }, &["db"]),
+        ("one that is right", ContainerFilter { revp: Some(RevpFilter::Valid), ..all() }, &["cache"]),
+        ("one that is wrong", ContainerFilter { revp: Some(RevpFilter::Invalid), ..all() }, &["Web-1"]),
+        ("its domain", ContainerFilter { domain: text("Cache.Example"), ..all() }, &["cache"]),
         ("two at once", ContainerFilter { host: text("b"), labels: label("team"), ..all() }, &["cache"]),
         ("a name with wildcards of SQL", ContainerFilter { name: text("%"), ..all() }, &[]),
     ];

@@ -4,6 +4,7 @@
 pub(crate) mod containers;
 pub(crate) mod events;
 mod fixtures;
+pub(crate) mod images;
 pub(crate) mod stats;
 
 use std::any::Any;
@@ -60,6 +61,13 @@ macro_rules! conformance {
             an_event_comes_back_as_it_was_stored,
             events_are_paged_from_the_newest_without_repetition_or_gap,
             events_are_filtered_by_what_they_are_and_when,
+        );
+        $crate::conformance::conformance!($make, images:
+            an_image_comes_back_as_it_was_stored,
+            images_are_paged_by_tag_without_repetition_or_gap,
+            an_image_filter_takes_what_it_names_and_nothing_else,
+            an_image_is_found_by_id_prefix_and_tag,
+            the_history_of_an_image_and_of_a_tag_is_what_changed_of_it,
         );
         $crate::conformance::conformance!($make, stats:
             the_latest_sample_is_the_newest_with_its_rates,

@@ -5,14 +5,15 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::pool::QueryError;
-use super::read::{Conditions, from_json, optional_text, text, time, whole};
+use super::read::{Conditions, from_json, optional_json, optional_text, text, time, whole};
 use crate::query::is_id_prefix;
-use crate::{Candidate, ContainerFilter, Listed, Page, Selector, StoreError, cursor};
+use crate::{Candidate, ContainerFilter, Listed, Page, RevpFilter, Selector, StoreError, cursor};
 
 const COLUMNS: &str = "host, container_id, container_name, image, image_id, compose_project, compose_service, state,
     status, pid, exit_code, oom_killed, error, created_at, started_at, finished_at, health_status,
     health_failing_streak, health_last_output, labels, ports, networks, mounts, network_scope, restart_policy,
-    restart_count, cpu_limit_cores, memory_limit_bytes, pids_limit, observed_at";
+    restart_count, cpu_limit_cores, memory_limit_bytes, pids_limit, observed_at, image_digest, environment, cpu_shares,
+    cpuset_cpus, memory_reservation_bytes, memory_swap_limit_bytes, revp";
 
 /// Candidates told in an ambiguous answer, at most.
 const MAX_CANDIDATES: usize = 20;
@@ -56,23 +57,26 @@ fn conditions(filter: &ContainerFilter) -> Conditions {
         conditions.add("state IN (SELECT value FROM json_each(?))", [Value::Text(states)]);
     }
     conditions.add_text("instr(lower(container_name), lower(?)) > 0", filter.name.as_ref());
-    conditions.add_text("instr(lower(image), lower(?)) > 0", filter.image.as_ref());
-    for label in &filter.labels {
-        let key = Value::Text(label.key.clone());
-        match &label.value {
-            None => conditions.add("EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ?)", [key]),
-            Some(value) => conditions.add(
-                "EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.key = ? AND label.value = ?)",
-                [key, Value::Text(value.clone())],
-            ),
-        }
+    if let Some(image) = &filter.image {
+        let values = [image, image].map(|image| Value::Text(image.clone()));
+        conditions.add("instr(lower(image), lower(?)) > 0 OR image_id = ?", values);
     }
+    conditions.add_text("image_id = ?", filter.image_id.as_ref());
+    conditions.add_labels(&filter.labels);
     conditions.add_text("compose_project = ?", filter.project.as_ref());
     match filter.health.as_deref() {
         None => {}
         Some("none") => conditions.add("health_status IS NULL", []),
         Some(health) => conditions.add("health_status = ?", [Value::Text(health.to_owned())]),
     }
+    match filter.revp {
+        None => {}
+        Some(RevpFilter::With) => conditions.add("revp IS NOT NULL", []),
+        Some(RevpFilter::Without) => conditions.add("revp IS NULL", []),
+        Some(RevpFilter::Valid) => conditions.add("json_array_length(revp, '$.errors') = 0", []),
+        Some(RevpFilter::Invalid) => conditions.add("json_array_length(revp, '$.errors') > 0", []),
+    }
+    conditions.add_text("json_extract(revp, '$.domain') = lower(?)", filter.domain.as_ref());
     conditions
 }
 
@@ -156,6 +160,7 @@ fn read_container(row: &Row<'_>) -> rusqlite::Result<ContainerRecord> {
         container_name: row.get(2)?,
         image: row.get(3)?,
         image_id: row.get(4)?,
+        image_digest: row.get(30)?,
         compose_project: row.get(5)?,
         compose_service: row.get(6)?,
         state: text(row, 7)?,
@@ -169,6 +174,7 @@ fn read_container(row: &Row<'_>) -> rusqlite::Result<ContainerRecord> {
         finished_at: time(row, 15)?,
         health: health.transpose()?,
         labels: from_json(row, 19)?,
+        environment: from_json(row, 31)?,
         ports: from_json(row, 20)?,
         networks: from_json(row, 21)?,
         mounts: from_json(row, 22)?,
@@ -178,6 +184,11 @@ fn read_container(row: &Row<'_>) -> rusqlite::Result<ContainerRecord> {
         cpu_limit_cores: row.get(26)?,
         memory_limit_bytes: whole(row, 27)?,
         pids_limit: whole(row, 28)?,
+        cpu_shares: whole(row, 32)?,
+        cpuset_cpus: row.get(33)?,
+        memory_reservation_bytes: whole(row, 34)?,
+        memory_swap_limit_bytes: whole(row, 35)?,
+        revp: optional_json(row, 36)?,
         observed_at: Timestamp::from_nanos(row.get(29)?),
     })
 }

@@ -3,6 +3,7 @@
 mod containers;
 mod events;
 mod hosts;
+mod images;
 mod pool;
 mod read;
 mod stats;
@@ -11,11 +12,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{ContainerRecord, EventRecord, HostRecord, Timestamp};
+use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, Timestamp};
 
 use crate::{
-    ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, LatestStats, Listed, Page, Plan, Selector,
-    Store, StoreError, Totals,
+    ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, ImageFilter, LatestStats, Listed, Page, Plan,
+    Selector, Store, StoreError, Totals,
 };
 use pool::Pool;
 
@@ -100,6 +101,21 @@ impl Store for SqliteStore {
     async fn events(&self, filter: &EventFilter, page: &Page) -> Result<Listed<EventRecord>, StoreError> {
         let (filter, page) = (filter.clone(), page.clone());
         self.pool.run(move |connection| events::list(connection, &filter, &page)).await
+    }
+
+    async fn images(&self, filter: &ImageFilter, page: &Page) -> Result<Listed<ImageRecord>, StoreError> {
+        let (filter, page) = (filter.clone(), page.clone());
+        self.pool.run(move |connection| images::list(connection, &filter, &page)).await
+    }
+
+    async fn image(&self, selector: &Selector) -> Result<ImageRecord, StoreError> {
+        let selector = selector.clone();
+        self.pool.run(move |connection| images::select(connection, &selector)).await
+    }
+
+    async fn image_history(&self, selector: &Selector, page: &Page) -> Result<Listed<ImageVersionRecord>, StoreError> {
+        let (selector, page) = (selector.clone(), page.clone());
+        self.pool.run(move |connection| images::history(connection, &selector, &page)).await
     }
 
     async fn hosts(&self) -> Result<Vec<HostRecord>, StoreError> {

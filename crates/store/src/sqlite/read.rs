@@ -5,6 +5,8 @@ use rusqlite::Row;
 use rusqlite::types::{FromSqlError, Value};
 use serde::de::DeserializeOwned;
 
+use crate::LabelMatch;
+
 /// Conditions joined by AND, with their values.
 #[derive(Default)]
 pub(super) struct Conditions {
@@ -22,6 +24,20 @@ impl Conditions {
     pub(super) fn add_text(&mut self, sql: &str, value: Option<&String>) {
         if let Some(value) = value {
             self.add(sql, [Value::Text(value.clone())]);
+        }
+    }
+
+    /// All of `labels` are in the column of that name.
+    pub(super) fn add_labels(&mut self, labels: &[LabelMatch]) {
+        for label in labels {
+            let key = Value::Text(label.key.clone());
+            match &label.value {
+                None => self.add("EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ?)", [key]),
+                Some(value) => self.add(
+                    "EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.key = ? AND label.value = ?)",
+                    [key, Value::Text(value.clone())],
+                ),
+            }
         }
     }
 
@@ -66,4 +82,10 @@ pub(super) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Times
 pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
     let text: String = row.get(index)?;
     serde_json::from_str(&text).map_err(unreadable)
+}
+
+/// A column that holds JSON, or NULL.
+pub(super) fn optional_json<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>> {
+    let text: Option<String> = row.get(index)?;
+    text.map(|text| serde_json::from_str(&text).map_err(unreadable)).transpose()
 }

@@ -1,5 +1,6 @@
 //! What answers look like: one schema a type, its fields in the order in which they are written.
 
+mod inventory;
 mod process;
 mod stored;
 
@@ -43,11 +44,19 @@ impl Schema {
 /// All schemas, in reading order.
 pub(super) fn all() -> Vec<Schema> {
     vec![
-        stored::container(),
-        stored::container_health(),
-        stored::port(),
-        stored::network(),
-        stored::mount(),
+        inventory::container(),
+        inventory::container_health(),
+        inventory::port(),
+        inventory::network(),
+        inventory::mount(),
+        inventory::revp(),
+        inventory::revp_health_check(),
+        inventory::revp_error(),
+        inventory::revp_entry(),
+        inventory::image(),
+        inventory::image_detail(),
+        inventory::image_user(),
+        inventory::image_version(),
         stored::stats(),
         stored::history(),
         stored::history_point(),

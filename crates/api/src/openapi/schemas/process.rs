@@ -1,8 +1,8 @@
 //! What the process says of itself, and of its answers.
 
 use model::{LossReason, Stream};
+use serde_json::Value;
 
-use super::stored::identity;
 use super::{Field, Schema, array, boolean, count, field, integer, map, maybe, reference, text, time, words};
 use crate::operation::STATES;
 use crate::problem::ProblemKind;
@@ -166,7 +166,6 @@ pub(super) fn readiness() -> Schema {
 pub(super) fn problem() -> Schema {
     let types = ProblemKind::ALL.map(ProblemKind::uri);
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
-    let optional = |name, shape, description| Field { name, shape, description, required: false };
     let fields = vec![
         field("type", words(&types), "What kind of problem; leads to its explanation."),
         field("title", text(), "The same in words."),
@@ -177,7 +176,7 @@ pub(super) fn problem() -> Schema {
         optional("parameter", text(), "The parameter concerned."),
         optional("nearest", maybe(text()), "The known name it resembles."),
         optional("known", array(text()), "All known names."),
-        optional("candidates", array(reference("Candidate")), "The containers it could be."),
+        optional("candidates", array(reference("Candidate")), "The containers or images it could be."),
         optional("container_id", text(), "The container concerned."),
         optional("state", words(STATES), "Its state."),
         optional("limit_bytes", count(), "The limit that was passed."),
@@ -185,11 +184,22 @@ pub(super) fn problem() -> Schema {
     Schema { name: "Problem", description: "An error, by RFC 9457.", fields }
 }
 
+/// A field that may be missing.
+fn optional(name: &'static str, shape: Value, description: &'static str) -> Field {
+    Field { name, shape, description, required: false }
+}
+
 pub(super) fn candidate() -> Schema {
-    let mut fields = identity();
-    fields.pop();
-    fields.push(field("state", words(STATES), "Its state."));
-    Schema { name: "Candidate", description: "A container that a name or prefix could mean.", fields }
+    let states: Vec<&str> = STATES.iter().copied().chain(["present"]).collect();
+    let fields = vec![
+        field("host", text(), "The host it is on."),
+        field("state", words(&states), "Its state."),
+        optional("container_id", text(), "Full id of a container."),
+        optional("container_name", text(), "Name of a container."),
+        optional("image_id", text(), "Id of an image."),
+        optional("tags", array(text()), "Tags of an image."),
+    ];
+    Schema { name: "Candidate", description: "A container or an image that a name, tag or prefix could mean.", fields }
 }
 
 pub(super) fn page() -> Schema {

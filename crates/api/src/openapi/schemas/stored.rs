@@ -1,4 +1,4 @@
-//! What is stored: containers, stats, events, hosts.
+//! What is stored of what happens: stats, events, hosts.
 
 use std::sync::LazyLock;
 
@@ -6,7 +6,6 @@ use model::{Sample, SampleKind};
 use serde_json::Value;
 
 use super::{Field, Schema, array, boolean, count, field, integer, map, maybe, number, reference, text, time, words};
-use crate::operation::STATES;
 
 pub(super) fn identity() -> Vec<Field> {
     vec![
@@ -17,83 +16,19 @@ pub(super) fn identity() -> Vec<Field> {
     ]
 }
 
-fn compose() -> Vec<Field> {
+pub(super) fn compose() -> Vec<Field> {
     vec![
         field("compose_project", maybe(text()), "Label `com.docker.compose.project`."),
         field("compose_service", maybe(text()), "Label `com.docker.compose.service`."),
     ]
 }
 
-fn scope() -> Field {
+pub(super) fn scope() -> Field {
     field(
         "network_scope",
         maybe(text()),
         "Why there are, or are not, network counters: `own`, `shared:<id>`, `host`, `none`.",
     )
-}
-
-pub(super) fn container() -> Schema {
-    let mut fields = identity();
-    fields.push(field("image_id", maybe(text()), "Digest of the image's configuration."));
-    fields.extend(compose());
-    fields.extend([
-        field("state", words(STATES), "What the engine says it is doing; `removed`: gone from the engine."),
-        field("status", maybe(text()), "The engine's own sentence, such as `Up 3 hours`."),
-        field("pid", maybe(count()), "Process id of its first process on the host, while running."),
-        field("exit_code", maybe(integer()), "Exit code of the last run."),
-        field("oom_killed", maybe(boolean()), "True where the kernel killed it for memory."),
-        field("error", maybe(text()), "The engine's error at the last start."),
-        field("created_at", maybe(time()), "When it was made."),
-        field("started_at", maybe(time()), "When the last run started."),
-        field("finished_at", maybe(time()), "When the last run ended."),
-        field("health", maybe(reference("ContainerHealth")), "Its health check; null where it has none."),
-        field("labels", map(text()), "All labels."),
-        field("ports", array(reference("Port")), "Ports, exposed and published."),
-        field("networks", array(reference("Network")), "Networks."),
-        field("mounts", array(reference("Mount")), "Mounts."),
-        scope(),
-        field("restart_policy", maybe(text()), "`no`, `always`, `unless-stopped`, `on-failure`."),
-        field("restart_count", maybe(count()), "Restarts by that policy."),
-        field("cpu_limit_cores", maybe(number()), "CPU limit in cores."),
-        field("memory_limit_bytes", maybe(count()), "Memory limit."),
-        field("pids_limit", maybe(count()), "Limit on processes."),
-        field("observed_at", time(), "When dockstream saw this state."),
-    ]);
-    Schema { name: "Container", description: "A container in its latest state.", fields }
-}
-
-pub(super) fn container_health() -> Schema {
-    let fields = vec![
-        field("status", text(), "`starting`, `healthy` or `unhealthy`."),
-        field("failing_streak", count(), "Failures in a row."),
-        field("last_output", maybe(text()), "What the last probe printed, at most 4 KiB."),
-    ];
-    Schema { name: "ContainerHealth", description: "The result of a container's health check.", fields }
-}
-
-pub(super) fn port() -> Schema {
-    let fields = vec![
-        field("container_port", count(), "Port inside the container."),
-        field("protocol", text(), "`tcp`, `udp` or `sctp`."),
-        field("host_ip", maybe(text()), "Address on the host, where published."),
-        field("host_port", maybe(count()), "Port on the host, where published."),
-    ];
-    Schema { name: "Port", description: "A published or exposed port.", fields }
-}
-
-pub(super) fn network() -> Schema {
-    let fields = vec![field("name", text(), "Name."), field("ip_address", maybe(text()), "IPv4 address.")];
-    Schema { name: "Network", description: "A network the container is attached to.", fields }
-}
-
-pub(super) fn mount() -> Schema {
-    let fields = vec![
-        field("kind", text(), "`bind`, `volume`, `tmpfs` …"),
-        field("source", text(), "Volume name, or path on the host."),
-        field("destination", text(), "Path inside the container."),
-        field("writable", boolean(), "True where it can be written."),
-    ];
-    Schema { name: "Mount", description: "A mount of the container.", fields }
 }
 
 /// The contract of the topic that carries the same record.
