@@ -1,13 +1,13 @@
 //! A group per Docker host.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actor_runtime::{Backoff, ChildSpec, GroupSpec, Intensity, Quarantine, Strategy, mailbox};
 use pipeline::event_monitor::{EventMemory, EventMonitor, EventMonitorDeps};
 use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, Link};
-use pipeline::images::{ImageBoard, ImageTables, Images, ImagesDeps};
-use pipeline::inventory::{Inventory, InventoryDeps, Resync};
+use pipeline::images::{ImageBoard, ImageMemory, ImageTable, Images, ImagesDeps};
+use pipeline::inventory::{ContainerMemory, Inventory, InventoryDeps, Resync};
 use pipeline::ports::{EngineApi, Journal};
 use pipeline::stats_stream::{StatsMode, StatsStreamDeps};
 use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
@@ -26,14 +26,23 @@ const POLLS: usize = 12;
 #[derive(Clone)]
 pub(super) struct HostParts {
     board: HostBoard,
-    /// What is remembered of an engine's events outlives every group.
-    engines: Vec<(Arc<dyn EngineApi>, Arc<EventMemory>)>,
+    /// What is remembered of an engine outlives every group.
+    engines: Vec<Remembered>,
     mode: StatsMode,
     stats_interval: Duration,
     discovery_interval: Duration,
     image_interval: Duration,
-    image_tables: ImageTables,
     labels: Arc<[String]>,
+}
+
+/// An engine, and what is remembered of it.
+#[derive(Clone)]
+struct Remembered {
+    engine: Arc<dyn EngineApi>,
+    events: Arc<EventMemory>,
+    containers: Arc<ContainerMemory>,
+    images: Arc<ImageMemory>,
+    image_table: Arc<Mutex<ImageTable>>,
 }
 
 impl HostParts {
@@ -41,8 +50,11 @@ impl HostParts {
         let marks = journal.marks();
         let remembered = |engine: Arc<dyn EngineApi>| {
             let mark = marks.get(&EventMemory::source_of(engine.host()));
-            let memory = Arc::new(EventMemory::new(engine.host(), mark.map(Vec::as_slice)));
-            (engine, memory)
+            let events = Arc::new(EventMemory::new(engine.host(), mark.map(Vec::as_slice)));
+            let containers = Arc::new(ContainerMemory::new(engine.host(), &marks));
+            let images = Arc::new(ImageMemory::new(engine.host(), &marks));
+            let image_table = Arc::new(Mutex::new(ImageTable::resuming(images.images())));
+            Remembered { engine, events, containers, images, image_table }
         };
         let mode = match config.collect.mode {
             CollectMode::Auto => StatsMode::Auto,
@@ -56,7 +68,6 @@ impl HostParts {
             stats_interval: config.collect.stats_interval,
             discovery_interval: config.collect.discovery_interval,
             image_interval: config.collect.image_interval,
-            image_tables: ImageTables::default(),
             labels: config.collect.labels.clone().into(),
         }
     }
@@ -67,7 +78,7 @@ pub(super) fn group(shared: &Shared, parts: &HostParts) -> Result<GroupSpec, Top
     let policies = Policies::new()?;
     let backoff = policies.restart;
     Ok(GroupSpec::new("hosts", Strategy::OneForOne, Intensity::try_new(5, MINUTE)?, backoff, move |_| {
-        let host = |(engine, memory): &(_, _)| ChildSpec::group(host(&shared, &parts, &policies, engine, memory));
+        let host = |known: &Remembered| ChildSpec::group(host(&shared, &parts, &policies, known));
         parts.engines.iter().map(host).collect()
     }))
 }
@@ -97,17 +108,11 @@ impl Policies {
 
 /// One host. The streams stand right behind the connection: what fails after them leaves them running. The images stand
 /// last: they fail alone.
-fn host(
-    shared: &Shared,
-    parts: &HostParts,
-    policies: &Policies,
-    engine: &Arc<dyn EngineApi>,
-    memory: &Arc<EventMemory>,
-) -> GroupSpec {
-    let (shared, parts, policies, engine) = (shared.clone(), parts.clone(), *policies, engine.clone());
+fn host(shared: &Shared, parts: &HostParts, policies: &Policies, known: &Remembered) -> GroupSpec {
+    let (shared, parts, policies, known) = (shared.clone(), parts.clone(), *policies, known.clone());
+    let engine = known.engine.clone();
     let link = Link::default();
-    let memory = memory.clone();
-    let (table, images) = (parts.image_tables.of(engine.host()), ImageBoard::default());
+    let images = ImageBoard::default();
     let name = engine.host().to_string();
     GroupSpec::new(name, Strategy::RestForOne, policies.host, policies.restart, move |_| {
         let router = shared.wiring.router.get();
@@ -142,6 +147,7 @@ fn host(
             board: parts.board.clone(),
             router: router.clone(),
             streams: set_mailbox.control(),
+            memory: known.containers.clone(),
             images: images.clone(),
             users: images_mailbox.control(),
             books: shared.books.clone(),
@@ -159,7 +165,7 @@ fn host(
             reconcile: inventory_mailbox.control(),
             images: images_mailbox.control(),
             suspect: connection_mailbox.control(),
-            memory: memory.clone(),
+            memory: known.events.clone(),
             journal: shared.journal.clone(),
             books: shared.books.clone(),
             backoff: policies.reconnect,
@@ -169,7 +175,8 @@ fn host(
         let watched = ImagesDeps {
             engine: engine.clone(),
             link: link.clone(),
-            table: table.clone(),
+            table: known.image_table.clone(),
+            memory: known.images.clone(),
             board: images.clone(),
             digests: inventory_mailbox.control(),
             router: router.clone(),

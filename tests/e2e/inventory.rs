@@ -206,26 +206,67 @@ fn a_consumer_rebuilds_the_present_state_of_containers_and_images_from_their_top
         let images = list(&everywhere.dockstream, "/api/images");
         images.len() == 2 && used_by("busybox").as_array().is_some_and(|users| users.len() == 3)
     });
-    let (containers, images) =
-        (list(&everywhere.dockstream, "/api/containers"), list(&everywhere.dockstream, "/api/images"));
-    let (_, left) = everywhere.ended();
+    let known = Known::of(&everywhere.dockstream);
+    let (finished, left) = everywhere.ended();
+    known.is_rebuilt_as_it_is(&engine, &left);
 
-    let listed: BTreeSet<String> =
-        engine.docker(&["ps", "--all", "--quiet", "--no-trunc"]).lines().map(|id| format!("real/{id}")).collect();
-    let rebuilt = left.rebuilt("containers");
-    assert_eq!(rebuilt.keys().cloned().collect::<BTreeSet<_>>(), listed);
-    for record in containers {
-        let mut known = rebuilt[&format!("real/{}", record["container_id"].as_str().expect("an id"))].clone();
-        // The sentence on how long it has been up is made anew with each answer.
-        known["status"] = record["status"].clone();
-        assert_eq!(known, record);
+    // What goes while nobody looks.
+    engine.docker(&["rm", "--force", "stops", "stays"]);
+    engine.docker(&["rmi", "app:old"]);
+    engine.run("late", &[], "sleep 1000");
+    let dockstream = Launch::again(&finished).start();
+    dockstream.ready();
+    let containers = || list(&dockstream, "/api/containers");
+    wait_until(SOON, "the containers that are left", || {
+        let names: BTreeSet<_> = containers().iter().map(|one| one["container_name"].to_string()).collect();
+        names == ["\"late\"", "\"other\""].map(str::to_owned).into()
+    });
+    let gone = list(&dockstream, "/api/containers?state=removed&name=stops");
+    assert_eq!((gone.len(), &gone[0]["exit_code"]), (1, &json!(137)), "what was known of it is kept");
+    wait_until(SOON, "the tag that is gone", || {
+        let (status, history) = dockstream.ask("/api/images/app:old/history");
+        status == 200 && history["data"][0]["change"] == "tag_removed"
+    });
+    wait_until(SOON, "the users that are left", || {
+        let image = &list(&dockstream, "/api/images?tag=busybox")[0];
+        image["used_by"].as_array().is_some_and(|users| users.len() == 2)
+    });
+    let known = Known::of(&dockstream);
+    assert_eq!(dockstream.terminate().code, Some(0));
+    known.is_rebuilt_as_it_is(&engine, &left);
+}
+
+/// What the API tells of containers and images.
+struct Known {
+    containers: Vec<Value>,
+    images: Vec<Value>,
+}
+
+impl Known {
+    fn of(dockstream: &Dockstream) -> Self {
+        Self { containers: list(dockstream, "/api/containers"), images: list(dockstream, "/api/images") }
     }
-    let there = engine.docker(&["images", "--quiet", "--no-trunc"]);
-    let there: BTreeSet<String> = there.lines().map(|id| format!("real/{id}")).collect();
-    let rebuilt = left.rebuilt("images");
-    assert_eq!(rebuilt.keys().cloned().collect::<BTreeSet<_>>(), there);
-    for record in images {
-        assert_eq!(rebuilt[&format!("real/{}", record["image_id"].as_str().expect("an id"))], record);
+
+    /// The engine has exactly these, and whoever reads the topics knows the same of them.
+    fn is_rebuilt_as_it_is(&self, engine: &Dockerd, left: &Stores) {
+        let keys = |arguments: &[&str]| -> BTreeSet<String> {
+            engine.docker(arguments).lines().map(|id| format!("real/{id}")).collect()
+        };
+        let rebuilt = left.rebuilt("containers");
+        let there = keys(&["ps", "--all", "--quiet", "--no-trunc"]);
+        assert_eq!(rebuilt.keys().cloned().collect::<BTreeSet<_>>(), there);
+        for record in &self.containers {
+            let mut known = rebuilt[&format!("real/{}", record["container_id"].as_str().expect("an id"))].clone();
+            // The sentence on how long it has been up is made anew with each answer.
+            known["status"] = record["status"].clone();
+            assert_eq!(&known, record);
+        }
+        let rebuilt = left.rebuilt("images");
+        let there = keys(&["images", "--quiet", "--no-trunc"]);
+        assert_eq!(rebuilt.keys().cloned().collect::<BTreeSet<_>>(), there);
+        for record in &self.images {
+            assert_eq!(&rebuilt[&format!("real/{}", record["image_id"].as_str().expect("an id"))], record);
+        }
     }
 }
 

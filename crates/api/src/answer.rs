@@ -102,12 +102,19 @@ pub(crate) fn list_as<T: Serialize, U: Serialize>(
 
 /// A bare object with its entity tag.
 pub(crate) fn object<T: Serialize>(call: &Call, value: &T) -> Answer {
-    object_as(call, value, value)
+    tagged(call, tag_of_value(value)?, value)
 }
 
-/// `shown` with the entity tag of `value`: what it says of the moment is not part of that.
+/// `shown` with the entity tag of `value`, a weak one: what it says of the moment is not part of that.
 pub(crate) fn object_as<T: Serialize, U: Serialize>(call: &Call, value: &T, shown: &U) -> Answer {
-    let tag = tag_of(Sha256::new_with_prefix(serde_json::to_vec(value).map_err(unserialisable)?));
+    tagged(call, format!("W/{}", tag_of_value(value)?), shown)
+}
+
+fn tag_of_value<T: Serialize>(value: &T) -> Result<String, Problem> {
+    Ok(tag_of(Sha256::new_with_prefix(serde_json::to_vec(value).map_err(unserialisable)?)))
+}
+
+fn tagged<T: Serialize>(call: &Call, tag: String, shown: &T) -> Answer {
     if is_known(call, &tag) {
         return Ok(not_modified(&tag));
     }

@@ -2,9 +2,11 @@
 //!
 //! In: [`LookAtImages`] from the `EventMonitor`, [`CountUsers`] from the `Inventory`. Out: image states and versions to
 //! the parser, [`DigestsChanged`] to the `Inventory`. Owns the observations that wait for a parser; the table of images
-//! is the topology's, so a restart loses nothing: its first look finds what changed meanwhile.
+//! and what the journal has of them are the topology's, so a restart loses nothing: its first look finds what changed
+//! meanwhile.
 
 mod board;
+mod memory;
 mod table;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::prelude::{Actor, AsyncContext, Context, Handler, Message};
 use actor_runtime::{Cell, Control, Drain, Exit};
-use model::{ImageRecord, Timestamp};
+use model::{ImageRecord, Stream, Timestamp};
 use tokio::time::Instant;
 
 use crate::books::Books;
@@ -27,7 +29,10 @@ use crate::ports::{EngineApi, EngineError, EngineImage};
 use crate::router::Router;
 
 pub use board::ImageBoard;
-pub use table::{ImageTable, ImageTables};
+use table::News;
+
+pub use memory::ImageMemory;
+pub use table::ImageTable;
 
 /// What the images need.
 #[derive(Clone)]
@@ -38,6 +43,8 @@ pub struct ImagesDeps {
     pub link: Link,
     /// What is known of the images.
     pub table: Arc<Mutex<ImageTable>>,
+    /// What the journal has of them.
+    pub memory: Arc<ImageMemory>,
     /// Who uses which image, and which digests there are.
     pub board: ImageBoard,
     /// Who keeps the containers.
@@ -148,36 +155,38 @@ impl Images {
     }
 
     fn put(&mut self, found: Vec<EngineImage>) {
+        let host = self.deps.engine.host();
         let users = self.deps.board.users();
         let now = Timestamp::from(SystemTime::now());
         let mut table = self.deps.table();
-        let news = table.look(self.deps.engine.host(), found, users.as_ref(), now);
+        self.deps.memory.take_lost().into_iter().for_each(|record| table.not_sent(record));
+        let News { records, versions } = table.look(host, found, users.as_ref(), now);
         let has_new_digests = self.deps.board.has_exactly(table.records());
-        self.deps.metrics.images(self.deps.engine.host().as_str(), table.records().count());
-        drop(table);
-        self.show(news.records);
-        for version in news.versions {
-            self.hand_on(Seen::ImageVersion(Box::new(version)));
+        self.deps.metrics.images(host.as_str(), table.records().count());
+        if !records.is_empty() || !versions.is_empty() {
+            let told = self.deps.memory.told(table.records(), &records, versions.len());
+            let records = records.into_iter().map(|record| Seen::Image(Box::new(record)));
+            let versions = versions.into_iter().map(|version| Seen::ImageVersion(Box::new(version)));
+            for (what, place) in records.chain(versions).zip(told) {
+                let custody = self.deps.books.receive(what.stream()).at(place);
+                self.outbox.send(Observation { what, custody }, &self.deps.router);
+            }
         }
+        drop(table);
         if has_new_digests {
             self.deps.digests.signal(DigestsChanged);
         }
     }
 
-    /// Sends records on; what had to be dropped is shown again after the next look.
+    /// Shows records that differ in who uses them; what had to be dropped is shown again after the next look.
     fn show(&self, records: Vec<ImageRecord>) {
         for record in records {
-            let id = record.image_id.clone();
-            if !self.hand_on(Seen::Image(Box::new(record))) {
-                self.deps.table().not_sent(&id);
+            let custody = self.deps.books.receive(Stream::Images);
+            let what = Seen::Image(Box::new(record.clone()));
+            if !self.outbox.send(Observation { what, custody }, &self.deps.router) {
+                self.deps.table().not_sent(record);
             }
         }
-    }
-
-    /// Sends on what was seen; false where it had to be dropped.
-    fn hand_on(&self, what: Seen) -> bool {
-        let custody = self.deps.books.receive(what.stream());
-        self.outbox.send(Observation { what, custody }, &self.deps.router)
     }
 
     /// Sets the time of the next look.

@@ -1,7 +1,6 @@
 //! The truth about one host's images, and what a change of it means: pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::{HostName, ImageChange, ImageRecord, ImageState, ImageVersionRecord, Timestamp, digest_in, repository_of};
@@ -13,20 +12,10 @@ use crate::ports::EngineImage;
 #[derive(Debug, Default)]
 pub struct ImageTable {
     entries: BTreeMap<String, Entry>,
+    /// Images that are gone, of which that could not be handed on.
+    gone: BTreeMap<String, ImageRecord>,
     has_looked: bool,
     last_version: Option<Timestamp>,
-}
-
-/// The tables of all hosts. They outlive whatever becomes of the hosts' actors: a table that is empty again would take
-/// what changed meanwhile for what was always there.
-#[derive(Clone, Debug, Default)]
-pub struct ImageTables(Arc<Mutex<BTreeMap<HostName, Arc<Mutex<ImageTable>>>>>);
-
-impl ImageTables {
-    /// The table of `host`.
-    pub fn of(&self, host: &HostName) -> Arc<Mutex<ImageTable>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(host.clone()).or_default().clone()
-    }
 }
 
 #[derive(Debug)]
@@ -46,13 +35,22 @@ pub struct News {
 }
 
 impl ImageTable {
+    /// The table as the last life of the process left it, if it looked: its next look tells what changed since, and every
+    /// image anew.
+    pub fn resuming(images: Option<Vec<ImageRecord>>) -> Self {
+        let has_looked = images.is_some();
+        let entry = |record: ImageRecord| (record.image_id.clone(), Entry { record, is_unsent: true });
+        Self { entries: images.into_iter().flatten().map(entry).collect(), has_looked, ..Self::default() }
+    }
+
     /// Puts in what the engine has.
     pub fn look(&mut self, host: &HostName, found: Vec<EngineImage>, users: Option<&Users>, now: Timestamp) -> News {
         let found: BTreeMap<String, EngineImage> =
             found.into_iter().map(|image| (image.image_id.clone(), image)).collect();
         let versions = if self.has_looked { self.versions(host, &found, now) } else { Vec::new() };
         self.has_looked = true;
-        let mut records = Vec::new();
+        let mut records: Vec<_> =
+            std::mem::take(&mut self.gone).into_values().filter(|gone| !found.contains_key(&gone.image_id)).collect();
         let gone = self.entries.extract_if(.., |id, _| !found.contains_key(id));
         records.extend(gone.map(|(_, entry)| ImageRecord {
             state: ImageState::Removed,
@@ -84,10 +82,12 @@ impl ImageTable {
         changed
     }
 
-    /// A record could not be handed on: the next look is to show it again. One that is gone is not kept for that.
-    pub fn not_sent(&mut self, id: &str) {
-        if let Some(entry) = self.entries.get_mut(id) {
-            entry.is_unsent = true;
+    /// A record did not get to the journal: the next look is to show it again.
+    pub fn not_sent(&mut self, record: ImageRecord) {
+        match self.entries.get_mut(&record.image_id) {
+            Some(entry) => entry.is_unsent = true,
+            None if record.state == ImageState::Removed => drop(self.gone.insert(record.image_id.clone(), record)),
+            None => {}
         }
     }
 

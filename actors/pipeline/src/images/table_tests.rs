@@ -102,9 +102,31 @@ fn no_two_versions_of_a_host_have_the_same_time_even_where_the_clock_goes_back()
 fn what_was_not_handed_on_is_shown_again() {
     let mut table = ImageTable::default();
     look(&mut table, 1, vec![image("a", &[], None)]);
-    table.not_sent("sha256:a");
+    let record = table.records().next().unwrap().clone();
+    table.not_sent(record);
     assert_eq!(look(&mut table, 2, vec![image("a", &[], None)]).records.len(), 1);
     assert_eq!(look(&mut table, 3, vec![image("a", &[], None)]).records.len(), 0);
+    let gone = look(&mut table, 4, vec![]).records;
+    table.not_sent(gone[0].clone());
+    assert_eq!(look(&mut table, 5, vec![]), News { records: gone.clone(), versions: vec![] });
+    table.not_sent(gone[0].clone());
+    let back = look(&mut table, 6, vec![image("a", &[], None)]).records;
+    assert_eq!((back.len(), back[0].state), (1, ImageState::Present), "and it is there again");
+}
+
+#[test]
+fn what_changed_while_nobody_looked_is_told_by_the_first_look_of_the_next_life() {
+    let mut before = ImageTable::default();
+    look(&mut before, 1, vec![image("a", &["shop/api:1"], Some("d1")), image("b", &["other:1"], None)]);
+    let mut table = ImageTable::resuming(Some(before.records().cloned().collect()));
+    let news = look(&mut table, 2, vec![image("b", &["other:1"], None), image("c", &["shop/api:1"], None)]);
+    let expected = ["image_added c -->c -->-", "tag_moved shop/api:1 a->c d1->-", "image_removed a a->- -->-"];
+    assert_eq!(told(&news), expected);
+    let records: Vec<_> = news.records.iter().map(|record| (record.image_id.as_str(), record.state)).collect();
+    let expected =
+        [("sha256:a", ImageState::Removed), ("sha256:b", ImageState::Present), ("sha256:c", ImageState::Present)];
+    assert_eq!(records, expected, "all are told anew");
+    assert_eq!(told(&look(&mut ImageTable::resuming(None), 3, vec![image("a", &["x:1"], None)])).len(), 0);
 }
 
 #[test]

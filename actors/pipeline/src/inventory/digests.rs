@@ -7,7 +7,6 @@ use model::{ContainerId, ContainerRecord, Timestamp};
 
 use super::{DigestsChanged, Inventory};
 use crate::images::CountUsers;
-use crate::messages::Seen;
 
 impl Inventory {
     /// Fills in what the container's own answer does not tell.
@@ -38,10 +37,7 @@ impl Handler<DigestsChanged> for Inventory {
         let images = self.deps.images.clone();
         let now = Timestamp::from(SystemTime::now());
         for record in self.state.table.fill_digests(|record| images.digest_of(record), now) {
-            let id = record.container_id.clone();
-            if !self.hand_on(Seen::Container(Box::new(record))) {
-                self.state.table.not_sent(&id);
-            }
+            self.tell(record);
         }
     }
 }

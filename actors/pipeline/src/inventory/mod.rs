@@ -2,10 +2,12 @@
 //!
 //! In: [`Heard`] and [`Reconcile`] from the `EventMonitor`, [`Look`] and [`Resync`] from streams. Out:
 //! [`Track`] to the `StreamSet`, container states and missed events to the parser. Owns the table of
-//! containers, and the observations that wait for a parser; a restart looks at everything anew.
+//! containers, and the observations that wait for a parser; a restart looks at everything anew. What the journal has of
+//! the containers is the topology's: whoever went before the first look is told as removed all the same.
 
 mod digests;
 mod looks;
+mod memory;
 mod signals;
 mod table;
 
@@ -15,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::prelude::{Actor, AsyncContext, Context, Handler};
 use actor_runtime::{Cell, Control, Drain, Exit};
-use model::{ContainerId, ContainerRecord, ContainerState, Timestamp};
+use model::{ContainerId, ContainerRecord, ContainerState, Stream, Timestamp};
 use tokio::time::Instant;
 
 use crate::books::Books;
@@ -32,6 +34,7 @@ use looks::{Looks, Round};
 use signals::{Due, Overdue, RoundOver};
 use table::{CROSSING, Change, Missed, Table, missed_event};
 
+pub use memory::ContainerMemory;
 pub use signals::{DigestsChanged, Heard, Look, Reconcile, Resync};
 
 /// What the inventory needs.
@@ -47,6 +50,8 @@ pub struct InventoryDeps {
     pub router: Router,
     /// Who follows the streams.
     pub streams: Control<Track>,
+    /// What the journal has of the containers.
+    pub memory: Arc<ContainerMemory>,
     /// Who uses which image, and which digests images have.
     pub images: ImageBoard,
     /// Who counts that.
@@ -144,7 +149,11 @@ impl Inventory {
             }
         };
         self.deps.metrics.engine_call(self.deps.engine.host().as_str(), "list", since.elapsed());
-        let ids = self.state.table.worth_a_look(&list);
+        for id in self.deps.memory.take_lost() {
+            self.state.table.not_sent(&id);
+        }
+        let mut ids = self.state.table.worth_a_look(&list);
+        ids.extend(self.deps.memory.beside(&ids));
         self.state.stage = Stage::Looking(Round::new(since, &ids));
         ctx.notify_later(RoundOver(self.state.epoch), ROUND);
         for id in ids {
@@ -243,16 +252,20 @@ impl Inventory {
         self.settled(id, true);
         self.tell_use(id, found.as_ref());
         self.track(id, found.as_ref());
-        let Change::Changed { before, missed } = change else { return };
+        let (before, missed) = match change {
+            Change::Changed { before, missed } => (before, missed),
+            // It may have gone before this inventory knew of it.
+            _ if found.is_none() => (None, None),
+            _ => return,
+        };
         let is_gone = found.is_none();
-        let Some(mut record) = found.or(before.map(|before| *before)) else { return };
+        let before = || before.map(|before| *before).or_else(|| self.deps.memory.last(id));
+        let Some(mut record) = found.or_else(before) else { return };
         if is_gone {
             record.state = ContainerState::Removed;
             record.observed_at = Timestamp::from(SystemTime::now());
         }
-        if !self.hand_on(Seen::Container(Box::new(record.clone()))) {
-            self.state.table.not_sent(id);
-        }
+        self.tell(record.clone());
         if let Some(missed) = missed {
             ctx.notify_later(Overdue { record: Box::new(record), missed, put_off: 0 }, CROSSING);
         }
@@ -280,6 +293,16 @@ impl Inventory {
             network_scope: record.network_scope.clone(),
             os: info.as_ref().map(|info| info.os).unwrap_or_default(),
             cpu_clock: info.as_ref().map(|info| info.cpu_clock).unwrap_or_default(),
+        }
+    }
+
+    /// Tells the state of a container; what had to be dropped is told again after the next look.
+    fn tell(&mut self, record: ContainerRecord) {
+        let id = record.container_id.clone();
+        let custody = self.deps.books.receive(Stream::Containers).at(self.deps.memory.place(&record));
+        let what = Seen::Container(Box::new(record));
+        if !self.outbox.send(Observation { what, custody }, &self.deps.router) {
+            self.state.table.not_sent(&id);
         }
     }
 

@@ -282,4 +282,4 @@ pub fn missed_event(record: &ContainerRecord, action: &'static str, now: Timesta
 
 #[cfg(test)]
 #[path = "table_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -8,7 +8,7 @@ fn id(letter: char) -> ContainerId {
     ContainerId::try_new(&letter.to_string().repeat(64)).unwrap()
 }
 
-fn record(letter: char, state: ContainerState, started: i64) -> ContainerRecord {
+pub(in crate::inventory) fn record(letter: char, state: ContainerState, started: i64) -> ContainerRecord {
     ContainerRecord {
         host: HostName::try_new("h").unwrap(),
         container_id: id(letter),

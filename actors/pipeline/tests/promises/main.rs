@@ -8,6 +8,7 @@ mod events;
 mod host;
 mod images;
 mod inventory;
+mod lives;
 mod logs;
 mod sinks;
 mod stats;

@@ -1,5 +1,6 @@
 //! One host, whole, with a parser behind it and a recorder where the batcher would be.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use pipeline::books::Books;
 use pipeline::event_monitor::{EventMemory, EventMonitor, EventMonitorDeps};
 use pipeline::faults::Faults;
 use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, Link};
-use pipeline::images::{ImageBoard, Images, ImagesDeps};
-use pipeline::inventory::{Inventory, InventoryDeps, Resync};
+use pipeline::images::{ImageBoard, ImageMemory, ImageTable, Images, ImagesDeps};
+use pipeline::inventory::{ContainerMemory, Inventory, InventoryDeps, Resync};
 use pipeline::messages::{Chunk, ChunkRows};
 use pipeline::metrics::Metrics;
 use pipeline::parser::{EventPolicy, Parser, ParserDeps};
@@ -48,6 +49,8 @@ pub struct Seen {
     pub versions: Vec<model::ImageVersionRecord>,
     pub hosts: Vec<HostRecord>,
     pub losses: Vec<LossRecord>,
+    /// What a journal would keep for the next life.
+    pub marks: BTreeMap<String, Vec<u8>>,
 }
 
 /// Stands where the batcher would; takes chunks while its gate is open.
@@ -81,6 +84,11 @@ impl Handler<Envelope<Chunk>> for Recorder {
                 ChunkRows::Host(row) => seen.hosts.push(*row),
                 ChunkRows::Losses(rows) => seen.losses.extend(rows),
             }
+            for place in chunk.custody.places() {
+                let mark = place.source.mark(&[place.number]);
+                seen.marks.remove(&mark.source);
+                seen.marks.extend(mark.position.map(|position| (mark.source, position)));
+            }
             chunk.custody.journaled();
         }));
     }
@@ -113,6 +121,8 @@ pub struct Options {
     pub parser_room: u32,
     pub faults: Faults,
     pub parser_faults: Faults,
+    /// What the life before left in its journal.
+    pub marks: BTreeMap<String, Vec<u8>>,
 }
 
 impl Default for Options {
@@ -124,6 +134,7 @@ impl Default for Options {
             parser_room: 1 << 20,
             faults: Faults::NONE,
             parser_faults: Faults::NONE,
+            marks: BTreeMap::new(),
         }
     }
 }
@@ -228,7 +239,10 @@ fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>,
     let link = Link::default();
     let memory = Arc::new(EventMemory::new(engine.host(), None));
     let journal = Arc::new(MemoryJournal::new(Limits { bytes: 1 << 20, when_full: WhenFull::Block }));
-    let (table, images) = (Arc::default(), ImageBoard::default());
+    let containers = Arc::new(ContainerMemory::new(engine.host(), &options.marks));
+    let remembered = Arc::new(ImageMemory::new(engine.host(), &options.marks));
+    let table = Arc::new(Mutex::new(ImageTable::resuming(remembered.images())));
+    let images = ImageBoard::default();
     let restart = Backoff::try_new(millis(100), seconds(30), 0.0).unwrap();
     let reconnect = Backoff::try_new(millis(100), seconds(10), 0.0).unwrap();
     let probe = Backoff::try_new(millis(200), seconds(5), 0.0).unwrap();
@@ -264,6 +278,7 @@ fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>,
             board: board.clone(),
             router: router.clone(),
             streams: set_mailbox.control(),
+            memory: containers.clone(),
             images: images.clone(),
             users: images_mailbox.control(),
             books: books.clone(),
@@ -291,7 +306,8 @@ fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>,
         let watched = ImagesDeps {
             engine: engine.clone(),
             link: link.clone(),
-            table: Arc::clone(&table),
+            table: table.clone(),
+            memory: remembered.clone(),
             board: images.clone(),
             digests: inventory_mailbox.control(),
             router: router.clone(),
