@@ -58,7 +58,7 @@ fn wrong_usage_is_64_and_says_how_it_is_right() {
         ("demo --hosts 0", "1..=100"),
         ("config --default --reference", "cannot be used with"),
         ("check extra", "unexpected argument"),
-        ("deadletter list --stream logs", "stats, events, containers, hosts, losses"),
+        ("deadletter list --stream nonsense", "stats, events, containers"),
     ] {
         let (exit, text) = refused(line);
         assert_eq!(exit, Exit::Usage, "{line}");
