@@ -88,7 +88,7 @@ pub async fn check(
 }
 
 /// The folder where nobody has it, and whether another dockstream has it.
-fn data_folder(config: &Config) -> (Option<DataFolder>, bool, Result<String, String>) {
+pub(crate) fn data_folder(config: &Config) -> (Option<DataFolder>, bool, Result<String, String>) {
     let folder = config.data_dir.display();
     match DataFolder::open(&config.data_dir) {
         Ok(held) => (Some(held), false, Ok(folder.to_string())),

@@ -22,6 +22,7 @@ fn carry_out(cli: &Cli) -> Exit {
     match config::load(&overrides, &environment, folder) {
         Ok(loaded) => match cli.command() {
             Command::Check => commands::check(&loaded),
+            Command::Migrate => commands::migrate(&loaded),
             Command::Deadletter(action) => commands::deadletter(&loaded, &action),
             Command::Demo(demo) => commands::demo(loaded, demo),
             Command::Run | Command::Config(_) => commands::run(&loaded),

@@ -34,6 +34,7 @@ Examples:
   dockstream                                     watch the local engine
   dockstream --docker unix:///run/podman.sock    watch another one
   dockstream --config edge.toml check            try out a configuration
+  dockstream migrate                             make the tables and topics, as a user who may
   dockstream deadletter list                     what servers refused for good
   dockstream demo --hosts 3 --containers 12      look around without Docker
 
@@ -47,6 +48,8 @@ pub enum Command {
     Run,
     /// Try out the configuration: engines, sinks, folder, port; a line each
     Check,
+    /// Make and upgrade tables and topics, and end; a line for each step
+    Migrate,
     /// Do the same against simulated hosts: no Docker needed
     Demo(Demo),
     /// Show or deliver again what servers refused for good

@@ -4,6 +4,7 @@ mod check;
 mod deadletter;
 mod demo;
 mod greeting;
+mod migrate;
 mod parts;
 mod run;
 
@@ -15,6 +16,7 @@ use crate::config::ConfigError;
 pub use check::check;
 pub use deadletter::deadletter;
 pub use demo::demo;
+pub use migrate::migrate;
 pub use parts::{StartError, dead_letter, engines, sinks};
 pub use run::run;
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use engine::{HostOptions, HostUrl, InvalidHostUrl};
 use pipeline::ports::{DeadLetter, EngineApi, EngineError};
-use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
+use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, ClickHouseTables, Retention};
 use sinks::deadletter::{FileDeadLetter, Folder};
-use sinks::kafka::{KafkaConfig, LetterTopic, TopicDeadLetter, Writer};
+use sinks::kafka::{KafkaConfig, KafkaTopics, LetterTopic, TopicDeadLetter, Writer};
+use sinks::migrate::{Migrate, SqliteTables};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
 
 use crate::config::{Config, DeadLetterPlace};
@@ -90,6 +91,23 @@ pub fn sinks(config: &Config, identity: Option<&Identity>) -> Vec<SinkPlan> {
     plans
 }
 
+/// What the enabled sinks write to, to be made and upgraded, by the sinks' names.
+pub fn migrations(config: &Config) -> Vec<(&'static str, Box<dyn Migrate>)> {
+    let mut places: Vec<(&'static str, Box<dyn Migrate>)> = Vec::new();
+    if config.sinks.sqlite.enabled {
+        places.push(("sqlite", Box::new(SqliteTables(config.sqlite_path()))));
+    }
+    if config.sinks.kafka.enabled {
+        let letters = config.deadletter.to == DeadLetterPlace::Topic;
+        let cursors = config.sinks.kafka.exactly_once;
+        places.push((KAFKA, Box::new(KafkaTopics { config: kafka(config, None), cursors, letters })));
+    }
+    if let Some(url) = config.sinks.clickhouse.url.as_ref().filter(|_| config.sinks.clickhouse.enabled) {
+        places.push(("clickhouse", Box::new(ClickHouseTables::new(clickhouse(config, url)))));
+    }
+    places
+}
+
 /// Where records go that no server takes.
 pub fn dead_letter(config: &Config) -> Arc<dyn DeadLetter> {
     let files = FileDeadLetter::new(Folder::new(config.dead_letter_folder()), config.deadletter.bytes.bytes());
@@ -143,6 +161,15 @@ fn clickhouse(config: &Config, url: &str) -> ClickHouseConfig {
         user: settings.user.clone(),
         password: settings.password.as_ref().map(|password| password.expose().to_owned()),
         create_tables: settings.create_tables,
+        cluster: settings.cluster.clone(),
+        retention: Retention {
+            raw: settings.retention_raw,
+            minutes: settings.retention_1m,
+            hours: settings.retention_1h,
+            days: settings.retention_1d,
+            logs: settings.retention_logs,
+            events: settings.retention_events,
+        },
         rows: settings.rows.get(),
         bytes: settings.bytes.as_usize(),
         linger: settings.linger,

@@ -197,6 +197,23 @@ impl Checks<'_> {
         if clickhouse.database.is_empty() {
             self.say("sinks.clickhouse.database", "a database has a name");
         }
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '{' | '}');
+        if clickhouse.cluster.as_ref().is_some_and(|name| name.is_empty() || !name.chars().all(legal)) {
+            self.say(
+                "sinks.clickhouse.cluster",
+                "a cluster is named by a-z A-Z 0-9 _ - . or a macro such as \"{cluster}\"",
+            );
+        }
+        for (key, kept) in [
+            ("retention_raw", clickhouse.retention_raw),
+            ("retention_1m", clickhouse.retention_1m),
+            ("retention_1h", clickhouse.retention_1h),
+            ("retention_1d", clickhouse.retention_1d),
+            ("retention_logs", clickhouse.retention_logs),
+            ("retention_events", clickhouse.retention_events),
+        ] {
+            self.at_least(&format!("sinks.clickhouse.{key}"), kept, Duration::from_secs(60));
+        }
         self.size_at_least("sinks.clickhouse.bytes", clickhouse.bytes, ByteSize::new(1 << 10));
     }
 

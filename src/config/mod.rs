@@ -267,8 +267,22 @@ section! {
         password: Option<Secret> = unset("…"),
         /// File that holds the password, and nothing else; read at start.
         password_file: Option<PathBuf> = unset("/run/secrets/clickhouse"),
-        /// Whether missing tables are created.
+        /// Whether missing tables are created, and old ones upgraded, at every start. Without, `dockstream migrate` does it.
         create_tables: bool = value(true),
+        /// Cluster for whose servers the tables are created: replicated, and distributed over its shards.
+        cluster: Option<String> = unset("fleet"),
+        /// How long every single sample is kept.
+        retention_raw: Duration = value("7days"),
+        /// How long the rollups by the minute are kept.
+        retention_1m: Duration = value("30days"),
+        /// How long the rollups by the hour are kept.
+        retention_1h: Duration = value("90days"),
+        /// How long the rollups by the day are kept.
+        retention_1d: Duration = value("730days"),
+        /// How long log lines are kept.
+        retention_logs: Duration = value("3days"),
+        /// How long events, changes of images, states of hosts and losses are kept.
+        retention_events: Duration = value("30days"),
         /// Rows in an insert.
         rows: NonZeroUsize = value(50000),
         /// Size of an insert.

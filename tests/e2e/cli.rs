@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use simulator::{SimulatedHost, Simulator};
-use test_support::{Dockerd, Kafka, unique, wait_until};
+use test_support::{ClickHouse, Dockerd, Kafka, unique, wait_until};
 
 use crate::binary::{Disk, Finished, Launch, SOON};
 
@@ -94,6 +94,48 @@ fn check_tells_each_thing_that_is_wrong_and_goes_on() {
         "fail dead letter  cannot read the dead letter in file/data/deadletter: ",
     ];
     assert_said(&finished, 78, &lines);
+}
+
+#[test]
+fn migrate_makes_tables_and_topics_and_the_second_time_has_nothing_to_do() {
+    let (kafka, clickhouse, database) = (Kafka::shared(), ClickHouse::shared(), unique("migrate"));
+    let prefix = format!("{}.", unique("migrate"));
+    // What dockstream itself may not do, this command does.
+    let config = format!(
+        "[sinks.kafka]\nenabled = true\nbrokers = [\"{}\"]\ntopic_prefix = \"{prefix}\"\npartitions = 1\ncreate_topics = false\n\
+         exactly_once = true\n[deadletter]\nto = \"topic\"\n\
+         [sinks.clickhouse]\nenabled = true\nurl = \"{}\"\ndatabase = \"{database}\"\ncreate_tables = false\n",
+        kafka.bootstrap(),
+        clickhouse.url(),
+    );
+    let first = Launch::new(&config).with(&["migrate"]).finish();
+    assert_eq!(first.code, Some(0), "{first:?}");
+    let steps = [
+        "ok   sink sqlite  database made".to_owned(),
+        format!("ok   sink kafka  topic {prefix}stats made"),
+        format!("ok   sink kafka  topic {prefix}cursors made"),
+        format!("ok   sink kafka  topic {prefix}deadletter made"),
+        format!("ok   sink clickhouse  database {database} made"),
+        "ok   sink clickhouse  0004 rollups: view container_stats_1m_view made".to_owned(),
+    ];
+    for step in steps {
+        assert!(first.out.contains(&step), "{step} is not in {first:?}");
+    }
+    let again = Launch::again(&first).with(&["migrate"]).finish();
+    assert_said(&again, 0, &["ok   sink sqlite  ", "ok   sink kafka  ", "ok   sink clickhouse  "]);
+    // With that, what may make nothing has what it needs.
+    let checked = Launch::again(&again).with(&["check", "--listen", "127.0.0.1:0"]).finish();
+    let sinks: Vec<_> = checked.out.iter().filter(|line| line.contains(" sink ")).collect();
+    assert!(sinks.len() == 3 && sinks.iter().all(|line| line.starts_with("ok ")), "{checked:?}");
+}
+
+#[test]
+fn migrate_tells_what_it_cannot_reach_and_does_the_rest() {
+    let address = dead_address();
+    let config = format!("[sinks.clickhouse]\nenabled = true\nurl = \"http://{address}\"\n");
+    let finished = Launch::new(&config).with(&["migrate"]).finish();
+    let clickhouse = format!("fail sink clickhouse  clickhouse http://{address}: ");
+    assert_said(&finished, 78, &["ok   sink sqlite  database made", "ok   sink sqlite  ", &clickhouse]);
 }
 
 #[test]

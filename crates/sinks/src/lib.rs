@@ -7,6 +7,7 @@
 pub mod clickhouse;
 pub mod deadletter;
 pub mod kafka;
+pub mod migrate;
 pub mod sqlite;
 
 mod verdicts;

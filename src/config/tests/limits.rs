@@ -174,6 +174,14 @@ fn clickhouse_needs_an_address_without_a_password_in_it() {
         "`sinks.clickhouse.url` (pipeline.toml:3): an address must not carry a user or a password: use the keys `user` and `password_file`"
     );
     assert_eq!(
+        clickhouse("url = \"http://ch:8123\"\ncluster = \"a b\""),
+        "`sinks.clickhouse.cluster` (pipeline.toml:4): a cluster is named by a-z A-Z 0-9 _ - . or a macro such as \"{cluster}\""
+    );
+    assert_eq!(
+        clickhouse("url = \"http://ch:8123\"\nretention_1h = \"1s\""),
+        "`sinks.clickhouse.retention_1h` (pipeline.toml:4): 1s is too short: at least 1m"
+    );
+    assert_eq!(
         clickhouse("url = \"http://ch:8123\"\npassword = \"x\"\npassword_file = \"y\""),
         "`sinks.clickhouse.password` (pipeline.toml:4): `sinks.clickhouse.password_file` is set as well: keep one of the two"
     );

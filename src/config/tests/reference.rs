@@ -148,6 +148,7 @@ prop_compose! {
         (count, bytes, age) in (1..usize::MAX, 1024..16_u64 << 20, duration(1)),
         (kafka, brokers, prefix, compression, properties) in (any::<bool>(), vec("[a-z]{1,9}:[1-9][0-9]{0,3}", 1..4), "[a-z.]{0,9}", 0..4_usize, pairs()),
         (clickhouse, database, user, path) in (any::<bool>(), "[^\\x00]{1,9}", option::of(any::<String>()), option::of("[^\\x00]{1,9}")),
+        (cluster, kept) in (option::of("[a-z{}._-]{1,9}"), duration(60_000)),
         (api, port, format, endpoint, service) in (any::<bool>(), any::<u16>(), 0..3_usize, any::<bool>(), any::<String>()),
     ) -> Config {
         let mut config = Config { node: NodeName::try_new(&node).unwrap(), data_dir: data_dir.into(), hosts, ..Config::default() };
@@ -167,6 +168,8 @@ prop_compose! {
         config.sinks.clickhouse.url = Some("http://127.0.0.1:8123".to_owned());
         config.sinks.clickhouse.database = database;
         config.sinks.clickhouse.user = user;
+        config.sinks.clickhouse.cluster = cluster;
+        config.sinks.clickhouse.retention_1d = kept;
         config.sinks.sqlite.path = path.map(PathBuf::from);
         config.api.enabled = api;
         config.api.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

@@ -8,6 +8,8 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use super::Retention;
+
 /// Settings of the ClickHouse sink.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClickHouseConfig {
@@ -22,6 +24,10 @@ pub struct ClickHouseConfig {
     /// Makes the database and the tables where they are missing or old; otherwise that is an error of
     /// configuration.
     pub create_tables: bool,
+    /// The cluster for whose servers the tables are made: replicated, and distributed over its shards.
+    pub cluster: Option<String>,
+    /// How long rows are kept, where the tables are made here.
+    pub retention: Retention,
     /// Rows in one range, at most.
     pub rows: usize,
     /// Estimated bytes in one range, at most.
@@ -43,6 +49,8 @@ impl ClickHouseConfig {
             user: None,
             password: None,
             create_tables: true,
+            cluster: None,
+            retention: Retention::default(),
             rows: 50_000,
             bytes: 8 << 20,
             linger: Duration::from_secs(5),

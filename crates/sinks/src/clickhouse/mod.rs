@@ -8,17 +8,26 @@ mod config;
 mod encode;
 mod errors;
 mod freeze;
+mod migrate;
+mod retention;
 mod schema;
 mod sink;
+mod statements;
 mod verdicts;
 
 pub use columns::{columns, table_name};
 pub use config::ClickHouseConfig;
+pub use migrate::ClickHouseTables;
+pub use retention::Retention;
 pub use sink::ClickHouseSink;
 
 pub(crate) use verdicts::{PROXY, VERDICTS};
 
 #[cfg(test)]
+mod cookbook;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upgrades;

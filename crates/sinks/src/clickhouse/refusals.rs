@@ -71,7 +71,7 @@ async fn a_column_that_is_gone_is_a_matter_of_the_schema() {
     let config = config(server);
     let mut sink = ready(&config).await;
     let table = format!("{}.{}", config.database, table_name(Stream::Stats));
-    server.query(&format!("ALTER TABLE {table} DROP COLUMN pids"));
+    server.query(&format!("ALTER TABLE {table} DROP COLUMN block_read_bytes"));
     let error = sink.deliver(&samples(0, 10)).await.unwrap_err();
     assert_eq!(error.class, FailureClass::Schema, "{error}");
     server.query(&format!("DROP TABLE {table} SYNC"));

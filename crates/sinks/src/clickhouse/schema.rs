@@ -1,4 +1,4 @@
-//! Making the tables, and looking whether they are as expected.
+//! Looking whether the tables are as expected, and what the server knows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,66 +6,24 @@ use clickhouse::Client;
 use clickhouse::error::Error;
 use model::Stream;
 
+use super::statements::LOCAL;
 use super::{ClickHouseConfig, columns, table_name};
 
-/// The migrations, in order; the position is the version.
-const MIGRATIONS: &[(&str, &str)] = &[("initial", include_str!("../../../../schemas/clickhouse/0001_initial.sql"))];
-
 /// Settings of an insert. Older servers do not know all of them, and refuse what they do not know.
-const INSERT_SETTINGS: [(&str, &str); 3] = [
+const INSERT_SETTINGS: [(&str, &str); 4] = [
     ("async_insert", "0"),
+    // Of a distributed table: acknowledged once the shards have it.
+    ("insert_distributed_sync", "1"),
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
     // A column that was dropped is an error, not values thrown away.
     ("input_format_skip_unknown_fields", "0"),
 ];
 
-/// Makes the database and the tables where they are missing or old.
-pub(super) async fn migrate(config: &ClickHouseConfig) -> Result<(), Error> {
-    let database = &config.database;
-    let server = config.client();
-    let there: u64 =
-        server.query("SELECT count() FROM system.databases WHERE name = ?").bind(database).fetch_one().await?;
-    if there == 0 {
-        server.query("CREATE DATABASE IF NOT EXISTS ?").bind(clickhouse::sql::Identifier(database)).execute().await?;
-    }
-    let client = server.with_database(database);
-    client
-        .query(
-            "CREATE TABLE IF NOT EXISTS schema_migrations (
-                 version UInt32, name String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
-             ) ENGINE = ReplacingMergeTree ORDER BY version",
-        )
-        .execute()
-        .await?;
-    let done: u32 = client.query("SELECT max(version) FROM schema_migrations").fetch_one().await?;
-    for (version, (name, sql)) in (1..).zip(MIGRATIONS) {
-        if version <= done {
-            continue;
-        }
-        for statement in statements(sql) {
-            client.query_raw(&statement).execute().await?;
-        }
-        // Every statement may be repeated, so a migration that was cut short is simply done again.
-        client
-            .query("INSERT INTO schema_migrations (version, name) SELECT ?, ?")
-            .bind(version)
-            .bind(*name)
-            .execute()
-            .await?;
-        tracing::info!(database, version, name, "clickhouse tables migrated");
-    }
-    Ok(())
-}
-
-/// The statements of a script. Comments are lines of their own; no literal holds a semicolon.
-fn statements(sql: &str) -> Vec<String> {
-    let code: Vec<&str> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-    let code = code.join("\n");
-    code.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
-}
+/// The engine of a table that lies on the shards of a cluster.
+pub(super) const DISTRIBUTED: &str = "Distributed";
 
 /// What is wrong with the tables, in one line; `None` where they can be written to.
-pub(super) async fn trouble(client: &Client) -> Result<Option<String>, Error> {
+pub(super) async fn trouble(config: &ClickHouseConfig, client: &Client) -> Result<Option<String>, Error> {
     let found: Vec<(String, String, String)> = client
         .query("SELECT table, name, type FROM system.columns WHERE database = currentDatabase()")
         .fetch_all()
@@ -75,6 +33,14 @@ pub(super) async fn trouble(client: &Client) -> Result<Option<String>, Error> {
         tables.entry(table).or_default().insert(column, kind);
     }
     let mut wrong = Vec::new();
+    if config.cluster.is_some() {
+        let engine = client.query("SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = ?");
+        let engine: Option<String> = engine.bind(table_name(Stream::Stats)).fetch_optional().await?;
+        if let Some(engine) = engine.filter(|engine| engine != DISTRIBUTED) {
+            let table = table_name(Stream::Stats);
+            wrong.push(format!("table {table} was made without the cluster: it is a {engine}; use another database"));
+        }
+    }
     for stream in Stream::ALL {
         let table = table_name(stream);
         let Some(there) = tables.get(table) else {
@@ -105,13 +71,15 @@ pub(super) async fn known_settings(client: &Client) -> Result<Vec<(&'static str,
     Ok(INSERT_SETTINGS.into_iter().filter(|(name, _)| known.contains(*name)).collect())
 }
 
+/// The tables that views fill: an insert sent again passes through the views again.
+const ROLLUPS: [&str; 3] = ["container_stats_1m", "container_stats_1h", "container_stats_1d"];
+
 /// Tables in which a resent insert would double rows.
 pub(super) async fn without_window(client: &Client) -> Result<Vec<String>, Error> {
     let tables: Vec<(String, String, String)> = client
         .query("SELECT name, engine, engine_full FROM system.tables WHERE database = currentDatabase()")
         .fetch_all()
         .await?;
-    let ours: Vec<&str> = Stream::ALL.into_iter().map(table_name).collect();
     let safe = |engine: &str, full: &str| {
         let window = full
             .split_once("non_replicated_deduplication_window = ")
@@ -119,26 +87,13 @@ pub(super) async fn without_window(client: &Client) -> Result<Vec<String>, Error
         // Replicated tables have a window unless told otherwise.
         window || engine.starts_with("Replicated") || engine.starts_with("Shared")
     };
+    let ours: Vec<&str> = Stream::ALL.into_iter().map(table_name).chain(ROLLUPS).collect();
+    // Of a distributed table the parts count.
+    let counts = |name: &str| ours.contains(&name.strip_suffix(LOCAL).unwrap_or(name));
+    let is_distributed = |engine: &str| engine == DISTRIBUTED;
     Ok(tables
         .into_iter()
-        .filter(|(name, engine, full)| ours.contains(&name.as_str()) && !safe(engine, full))
+        .filter(|(name, engine, full)| counts(name) && !is_distributed(engine) && !safe(engine, full))
         .map(|(name, _, _)| name)
         .collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_migration_is_a_list_of_statements_that_may_be_repeated() {
-        for (name, sql) in MIGRATIONS {
-            let statements = statements(sql);
-            assert!(!statements.is_empty());
-            for statement in statements {
-                assert!(statement.starts_with("CREATE TABLE IF NOT EXISTS "), "{name}: {statement}");
-                assert!(statement.contains("non_replicated_deduplication_window"), "{name}: {statement}");
-            }
-        }
-    }
 }

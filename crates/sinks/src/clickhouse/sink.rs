@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::errors::{Attempt, ClickHouseFailure, INSERT_WAS_DEDUPLICATED, classify, code_of, told};
 use super::freeze::{Frozen, Insert, Part};
+use super::migrate::migrate;
 use super::{ClickHouseConfig, schema, table_name};
 
 /// Bytes compressed and sent at a time.
@@ -59,9 +60,11 @@ impl ClickHouseSink {
 
     async fn prepared(&mut self) -> Result<Option<String>, Error> {
         if self.config.create_tables {
-            schema::migrate(&self.config).await?;
+            let database = &self.config.database;
+            let mut tell = |step| tracing::info!(database, step, "clickhouse migrated");
+            migrate(&self.config, &mut tell).await?;
         }
-        if let Some(trouble) = schema::trouble(&self.client).await? {
+        if let Some(trouble) = schema::trouble(&self.config, &self.client).await? {
             return Ok(Some(trouble));
         }
         self.settings = schema::known_settings(&self.client).await?;

@@ -329,9 +329,9 @@ async fn missing_tables_and_columns_are_named_where_they_may_not_be_made() {
         )
     );
     ready(&config).await;
-    server.query(&format!("ALTER TABLE {}.container_stats DROP COLUMN pids", config.database));
+    server.query(&format!("ALTER TABLE {}.container_stats DROP COLUMN block_read_bytes", config.database));
     let error = ClickHouseSink::new(strict).prepare().await.unwrap_err();
-    assert!(error.message.contains("container_stats has no column pids"), "{error}");
+    assert!(error.message.contains("container_stats has no column block_read_bytes"), "{error}");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ pub use encode::{CONTENT_TYPE, schema_name};
 pub use letter_reader::LetterTopic;
 pub use letters::{TopicDeadLetter, letter_topic};
 pub use sink::KafkaSink;
-pub use topics::{cursors_name, topic_name};
+pub use topics::{KafkaTopics, cursors_name, topic_name};
 pub use transactions::TransactionalKafkaSink;
 
 pub(crate) use verdicts::VERDICTS;

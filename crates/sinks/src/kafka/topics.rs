@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use model::Stream;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -14,6 +15,8 @@ use super::KafkaConfig;
 use super::complaints::Complaints;
 use super::errors::{KafkaFailure, classify};
 use super::letters::letter_topic;
+use super::outcomes::Outcomes;
+use crate::migrate::Migrate;
 
 const CREATE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -60,12 +63,59 @@ fn wanted(config: &KafkaConfig) -> Vec<Wanted> {
         partitions: config.partitions,
         settings: retention(stream),
     };
-    let cursors = config.exactly_once.iter().map(|_| Wanted {
-        name: cursors_name(&config.topic_prefix),
-        partitions: 1,
-        settings: CURSORS,
-    });
+    let cursors = config.exactly_once.iter().map(|_| cursors(config));
     Stream::ALL.into_iter().map(stream).chain(cursors).collect()
+}
+
+fn cursors(config: &KafkaConfig) -> Wanted {
+    Wanted { name: cursors_name(&config.topic_prefix), partitions: 1, settings: CURSORS }
+}
+
+fn letters(config: &KafkaConfig) -> Wanted {
+    Wanted {
+        name: letter_topic(&config.topic_prefix),
+        partitions: config.partitions,
+        settings: retention(Stream::Losses),
+    }
+}
+
+/// The topics of one Kafka cluster.
+pub struct KafkaTopics {
+    /// The cluster. Missing topics are made whatever `create_topics` says.
+    pub config: KafkaConfig,
+    /// With the topic of cursors, for deliveries in transactions.
+    pub cursors: bool,
+    /// With the topic of refused records.
+    pub letters: bool,
+}
+
+#[async_trait]
+impl Migrate for KafkaTopics {
+    async fn migrate(&mut self, tell: &mut (dyn FnMut(String) + Send)) -> Result<String, String> {
+        let config = KafkaConfig { create_topics: true, exactly_once: None, ..self.config.clone() };
+        let mut topics = wanted(&config);
+        topics.extend(self.cursors.then(|| cursors(&config)));
+        topics.extend(self.letters.then(|| letters(&config)));
+        let count = topics.len();
+        match self.ensure(&config, topics).await {
+            Ok(made) => made.into_iter().for_each(|topic| tell(format!("topic {topic} made"))),
+            Err(failure) => return Err(failure.to_string()),
+        }
+        Ok(format!("{}, {count} topics", config.brokers.join(",")))
+    }
+}
+
+impl KafkaTopics {
+    async fn ensure(&self, config: &KafkaConfig, topics: Vec<Wanted>) -> Result<Vec<String>, KafkaFailure> {
+        let (client, outcomes) = (config.client(), Outcomes::default());
+        let context = outcomes.clone();
+        let made = spawn_blocking(move || client.create_with_context(context)).await;
+        let producer: Arc<ThreadedProducer<Outcomes>> = Arc::new(made.map_err(|_| KafkaFailure::NoProducer)??);
+        let made = ensure_these(config, topics, &producer, outcomes.complaints()).await;
+        // Joins its thread.
+        let _ = spawn_blocking(move || drop(producer)).await;
+        made
+    }
 }
 
 /// Sees that the topic of every stream is there, and makes those that are missing where that is allowed.
@@ -77,7 +127,7 @@ pub(super) async fn ensure<C>(
 where
     C: ProducerContext + 'static,
 {
-    ensure_these(config, wanted(config), producer, complaints).await
+    ensure_these(config, wanted(config), producer, complaints).await.map(drop)
 }
 
 /// The same for the topic of letters.
@@ -89,20 +139,16 @@ pub(super) async fn ensure_letters<C>(
 where
     C: ProducerContext + 'static,
 {
-    let letters = Wanted {
-        name: letter_topic(&config.topic_prefix),
-        partitions: config.partitions,
-        settings: retention(Stream::Losses),
-    };
-    ensure_these(config, vec![letters], producer, complaints).await
+    ensure_these(config, vec![letters(config)], producer, complaints).await.map(drop)
 }
 
+/// The topics that were made, by name.
 async fn ensure_these<C>(
     config: &KafkaConfig,
     mut missing: Vec<Wanted>,
     producer: &Arc<ThreadedProducer<C>>,
     complaints: &Complaints,
-) -> Result<(), KafkaFailure>
+) -> Result<Vec<String>, KafkaFailure>
 where
     C: ProducerContext + 'static,
 {
@@ -113,13 +159,14 @@ where
     let metadata = metadata.map_err(|error| KafkaFailure::unreachable(config, complaints, &error))?;
     missing.retain(|wanted| metadata.topics().iter().all(|topic| topic.name() != wanted.name));
     if missing.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     if !config.create_topics {
         let names: Vec<String> = missing.into_iter().map(|topic| topic.name).collect();
         return Err(KafkaFailure::MissingTopics(names.join(", ")));
     }
-    create(config, &missing).await
+    create(config, &missing).await?;
+    Ok(missing.into_iter().map(|topic| topic.name).collect())
 }
 
 /// A clock that is ahead of the broker's costs no record: without this, one that is ahead by an hour costs them all.
