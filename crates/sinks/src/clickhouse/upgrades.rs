@@ -60,7 +60,7 @@ async fn a_new_database_gets_every_table_and_the_second_time_there_is_nothing_to
     let done = steps(&config).await;
     assert_eq!(done[0], format!("database {} made", config.database));
     assert!(done.contains(&"0001 initial: table container_stats made".to_owned()), "{done:?}");
-    assert_eq!(done.last().unwrap(), "0004 rollups: view container_stats_1m_view made");
+    assert!(done.contains(&"0004 rollups: view container_stats_1m_view made".to_owned()), "{done:?}");
     let statements = MIGRATIONS.iter().flat_map(|migration| Statement::all(migration.sql));
     let mut expected: BTreeSet<String> =
         statements.filter(|statement| statement.kind != Kind::Change).map(|statement| statement.name).collect();
@@ -77,15 +77,13 @@ async fn an_old_database_is_upgraded_by_two_at_once_while_another_writes() {
     let unchanging = ClickHouseConfig { create_tables: false, ..config.clone() };
     let mut writer = ready(&unchanging).await;
     writer.deliver(&samples(0, 100)).await.unwrap();
-    let upgraded = async {
+    let mut upgraded = std::pin::pin!(async {
         let (one, other) = tokio::join!(steps(&config), steps(&config));
         let done: BTreeSet<String> = one.into_iter().chain(other).collect();
-        assert_eq!(done.len(), 6, "three tables, three views: {done:?}");
-    };
-    let mut ended = false;
-    let mut upgraded = std::pin::pin!(async {
-        upgraded.await;
+        let rollups = done.iter().filter(|step| step.starts_with("0004 rollups: "));
+        assert_eq!(rollups.count(), 6, "three tables, three views: {done:?}");
     });
+    let mut ended = false;
     let (mut written, mut after) = (100, 0);
     while after < 5 {
         let work = samples(written, 100);
