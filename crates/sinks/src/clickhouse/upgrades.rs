@@ -156,8 +156,7 @@ async fn rollups_hold_what_the_samples_say_however_often_they_were_sent() {
     let minute = Duration::from_secs(60);
     for number in 0..6u32 {
         let at = noon() + minute * (number * 25);
-        let known =
-            (0..40).map(|index| stats(u64::from(index % 3) + u64::from(number), at + Duration::from_secs(index)));
+        let known = (0..40).map(|index| stats(index % 3 + u64::from(number), at + Duration::from_secs(index)));
         let unknown = (0..5).map(|index| unknown_stats(99, at + Duration::from_secs(index)));
         let rows: Vec<_> = known.chain(unknown).collect();
         let work = range(u64::from(number), vec![batch(1 + u64::from(number) * 45, Rows::Stats(rows.into()))]);
