@@ -186,6 +186,12 @@ pub(crate) const VERDICTS: &[Verdict<Code>] = &[
         meaning: "the server does not understand the insert, or a view behind the table is broken",
         remedy: "look at the views of the table; else the server is too old",
     },
+    Verdict {
+        course: Always(F::Config),
+        codes: &[(139, "NO_ELEMENTS_IN_CONFIG"), (225, "NO_ZOOKEEPER"), (701, "CLUSTER_DOESNT_EXIST")],
+        meaning: "the server knows no cluster of that name, or lacks a keeper or a macro that replicas need",
+        remedy: "compare `cluster` with `system.clusters`; the servers need a keeper and the macros `shard` and `replica`",
+    },
 ];
 
 /// Answers without a code of ClickHouse's: a proxy's, by status.
