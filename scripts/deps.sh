@@ -2,7 +2,7 @@
 # Installs what is missing, and says what before it does: `scripts/deps.sh GROUP...`
 #
 #   build    a C compiler and make, for SQLite and librdkafka
-#   test     the servers the tests run: a Docker engine, Apache Kafka, the ClickHouse engine
+#   test     the servers the tests run: a Docker engine and a newer one, Apache Kafka, the ClickHouse engine
 #   check    the tools of `make check`
 #
 # A second run finds everything and does nothing. Downloads are kept in .cache/ and in the caches of apt, pip, Maven, cargo.
@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 
 CARGO_DENY=0.20.2
 TYPOS=1.52.0
+DEBIAN_KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
 MAVEN_COPY=org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
 
 say() { echo "deps: $*"; }
@@ -55,6 +56,8 @@ server_packages() {
     has dockerd || missing+=(docker.io)
     static_busybox || missing+=(busybox-static)
     has setpriv || missing+=(util-linux)
+    has debootstrap || missing+=(debootstrap)
+    [ -f "$DEBIAN_KEYS" ] || missing+=(debian-archive-keyring)
     compgen -G '/usr/lib*/*/faketime/libfaketime.so.1' > /dev/null || missing+=(libfaketime)
     has java || missing+=(default-jre-headless)
     has mvn || missing+=(maven)
@@ -62,6 +65,28 @@ server_packages() {
     { has python3 && python3 -c 'import ensurepip, venv' 2> /dev/null; } || missing+=(python3-venv)
     packages "${missing[@]}"
     has docker || packages docker-cli # Debian 13 has the command line apart from the engine
+}
+
+# The engine of Debian unstable beside the machine's own, which may be years old. Nothing of it is installed: its packages are
+# checked, laid out in a folder, and tests/servers/dockerd.py --current runs it from there.
+current_engine() {
+    local cache=.cache/engine package mirror
+    [ -f "$cache/packages" ] && return
+    say "installing a current Docker engine (Debian unstable, 0.4 GB on disk) into $cache"
+    as_root rm -rf "$cache"
+    mkdir -p "$cache"
+    # The mirror that apt uses for Debian here; elsewhere debootstrap knows one.
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
+    as_root debootstrap --download-only --variant=minbase --include=docker.io --keyring="$DEBIAN_KEYS" sid "$PWD/$cache/download" \
+        ${mirror:+"$mirror"} > .cache/engine.log 2>&1 ||
+        { tail -n 20 .cache/engine.log >&2; fail "debootstrap could not fetch them; all it said is in .cache/engine.log"; }
+    as_root chown -R "$(id -u):$(id -g)" "$cache/download"
+    for package in "$cache"/download/var/cache/apt/archives/*.deb; do
+        dpkg-deb --extract "$package" "$cache"
+    done
+    ls "$cache/download/var/cache/apt/archives" > "$cache/download/packages"
+    mv "$cache/download/packages" "$cache/packages"
+    rm -rf "$cache/download"
 }
 
 clickhouse() {
@@ -123,7 +148,7 @@ flock 9
 for group in "$@"; do
     case $group in
         build) build ;;
-        test) server_packages; clickhouse; kafka ;;
+        test) server_packages; current_engine; clickhouse; kafka ;;
         check) check ;;
         *) fail "no group $group: build, test or check" ;;
     esac

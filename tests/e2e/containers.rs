@@ -5,10 +5,17 @@ use std::time::{Duration, Instant};
 
 use model::Timestamp;
 use serde_json::Value;
-use test_support::{Dockerd, wait_for, wait_until};
+use test_support::{Dockerd, Release, on_every_engine, wait_for, wait_until};
 
 use crate::binary::{Dockstream, Launch};
 use crate::stores::{self, Samples, by_identity, stats_columns};
+
+on_every_engine!(
+    the_set_of_streams_follows_every_turn_in_the_life_of_a_container,
+    a_container_killed_for_its_memory_is_left_and_its_end_is_told,
+    many_short_lives_in_a_row_leave_neither_a_stream_too_many_nor_one_too_few,
+    a_health_check_is_told_with_its_result_and_without_its_command_line,
+);
 
 /// From the end of a docker command to the right set of streams.
 const PROMISED: Duration = Duration::from_secs(2);
@@ -49,9 +56,8 @@ fn sample(dockstream: &Dockstream, container: &str, is_it: impl Fn(&Value) -> bo
     })
 }
 
-#[test]
-fn the_set_of_streams_follows_every_turn_in_the_life_of_a_container() {
-    let engine = Dockerd::start();
+fn the_set_of_streams_follows_every_turn_in_the_life_of_a_container(release: Release) {
+    let engine = Dockerd::of(release);
     let dockstream = watch(&engine, "");
     let settled = |after: &str| settled(&dockstream, &engine, PROMISED, after);
 
@@ -92,9 +98,8 @@ fn the_set_of_streams_follows_every_turn_in_the_life_of_a_container() {
     assert_eq!(dockstream.terminate().code, Some(0));
 }
 
-#[test]
-fn a_container_killed_for_its_memory_is_left_and_its_end_is_told() {
-    let engine = Dockerd::start();
+fn a_container_killed_for_its_memory_is_left_and_its_end_is_told(release: Release) {
+    let engine = Dockerd::of(release);
     let dockstream = watch(&engine, "");
     let id = engine.run("greedy", &["--memory", "16m"], "sleep 2; tail /dev/zero");
     settled(&dockstream, &engine, PROMISED, "start");
@@ -112,10 +117,9 @@ fn a_container_killed_for_its_memory_is_left_and_its_end_is_told() {
     assert_eq!(actions.iter().filter(|action| **action == Some("die")).count(), 1, "{actions:?}");
 }
 
-#[test]
-fn many_short_lives_in_a_row_leave_neither_a_stream_too_many_nor_one_too_few() {
+fn many_short_lives_in_a_row_leave_neither_a_stream_too_many_nor_one_too_few(release: Release) {
     for mode in ["poll", "stream"] {
-        let engine = Dockerd::start();
+        let engine = Dockerd::of(release);
         let dockstream = watch(&engine, &format!("mode = \"{mode}\"\n"));
         let id = engine.run("stays", &[], "while :; do :; done");
         for round in 0..5 {
@@ -162,9 +166,8 @@ fn assert_runs(rows: &Samples, id: &str) {
     assert!(runs.len() >= 5, "{runs:?}");
 }
 
-#[test]
-fn a_health_check_is_told_with_its_result_and_without_its_command_line() {
-    let engine = Dockerd::start();
+fn a_health_check_is_told_with_its_result_and_without_its_command_line(release: Release) {
+    let engine = Dockerd::of(release);
     let dockstream = watch(&engine, "");
     let check = [
         "--health-cmd",

@@ -4,10 +4,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use simulator::{SimulatedHost, Simulator};
-use test_support::{Dockerd, Restart, unique, wait_for, wait_until};
+use test_support::{Dockerd, Release, on_every_engine, unique, wait_for, wait_until};
 
 use crate::binary::{Dockstream, Launch, SOON};
 use crate::containers::{listed, settled, watch};
+
+on_every_engine!(
+    a_killed_daemon_is_told_in_one_line_and_followed_again_when_it_is_back,
+    containers_that_outlive_their_daemon_are_followed_on_and_what_was_missed_is_told,
+);
 
 const DISCOVERY: &str = "discovery_interval = \"5s\"\n";
 
@@ -53,9 +58,8 @@ fn kill_and_start(engine: &Dockerd, dockstream: &Dockstream) {
     settled(dockstream, engine, PROMISED, "the daemon's return");
 }
 
-#[test]
-fn a_killed_daemon_is_told_in_one_line_and_followed_again_when_it_is_back() {
-    let engine = Dockerd::start();
+fn a_killed_daemon_is_told_in_one_line_and_followed_again_when_it_is_back(release: Release) {
+    let engine = Dockerd::of(release);
     let dockstream = watch(&engine, DISCOVERY);
     // A daemon that finds a container of its former life ends it, in the container's own way: at once.
     let lasting = engine.run("lasting", &["--restart", "always", "--stop-signal", "KILL"], "sleep 1000");
@@ -83,9 +87,8 @@ fn a_killed_daemon_is_told_in_one_line_and_followed_again_when_it_is_back() {
     assert_eq!(dockstream.terminate().code, Some(0));
 }
 
-#[test]
-fn containers_that_outlive_their_daemon_are_followed_on_and_what_was_missed_is_told() {
-    let engine = Dockerd::start_with(Restart::Live, &[]);
+fn containers_that_outlive_their_daemon_are_followed_on_and_what_was_missed_is_told(release: Release) {
+    let engine = Dockerd::live(release);
     let dockstream = watch(&engine, DISCOVERY);
     let survivor = engine.run("survivor", &[], "sleep 1000");
     let mark = unique("/tmp/end");

@@ -29,6 +29,13 @@ pub fn start(engine: &Dockerd) -> BTreeMap<String, String> {
     );
     let address = engine.docker(&["inspect", "--format", "{{.NetworkSettings.IPAddress}}", "listener"]);
     run("talker", &[], &format!("while :; do ping -c 1 -s 1000 {address}; sleep 0.1; done"));
+    for network in ["left", "right"] {
+        engine.docker(&["network", "create", network]);
+    }
+    run("traveller", &["--network", "left"], &format!("while :; do ping -c 1 -s 1000 {address}; sleep 0.1; done"));
+    for network in ["right", "bridge"] {
+        engine.docker(&["network", "connect", network, "traveller"]);
+    }
     run("guest", &["--network", "container:talker"], "sleep 1000");
     run("hosted", &["--network", "host"], "sleep 1000");
     run("hermit", &["--network", "none"], "sleep 1000");

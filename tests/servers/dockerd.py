@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Runs a Docker engine of its own beside any other: own processes, network, mounts and cgroups.
 
+It is the machine's own, or with --current a newer one, which `make deps` keeps in .cache/engine: the packages of Debian
+unstable, of which the daemon sees /usr, in mounts of its own.
+
 The engine lives in new pid, network and mount namespaces, so an engine of the machine is not touched, and when the first
 process of the pid namespace ends, the kernel ends containerd, shims and containers with it. Its network is a bridge without
 a way out. The socket is DIR/docker.sock.
@@ -21,6 +24,7 @@ import supervise
 
 CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x20000000, 0x40000000
 PR_SET_PDEATHSIG = 1
+CURRENT = Path(__file__).resolve().parents[2] / ".cache" / "engine"
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -32,12 +36,18 @@ def unshare(flags):
 def main():
     parser = supervise.arguments(__doc__)
     parser.add_argument("--live-restore", action="store_true", help="containers outlive the daemon")
+    parser.add_argument("--current", action="store_true", help="the engine in .cache/engine instead of the machine's own")
     parser.add_argument("--flag", action="append", default=[], help="one more flag of dockerd, such as --flag=--debug")
     args = parser.parse_args()
     if os.geteuid() != 0:
         supervise.fail("a Docker engine needs root")
-    if missing := [name for name in ("dockerd", "containerd", "runc", "busybox", "setpriv") if shutil.which(name) is None]:
+    wanted = ("busybox", "setpriv", *(("unshare", "nsenter") if args.current else ("dockerd", "containerd", "runc")))
+    if missing := [name for name in wanted if shutil.which(name) is None]:
         supervise.fail(f"{', '.join(missing)} not installed: run `make deps`")
+    if args.current and not (CURRENT / "usr/sbin/dockerd").exists():
+        supervise.fail("no engine in .cache/engine: run `make deps`")
+    if args.current and not Path("/sbin").is_symlink():
+        supervise.fail("this machine keeps programs outside of /usr: the engine in .cache/engine cannot be run")
     args.dir = supervise.folder(args, "dockerd")
     cgroup = f"dockstream-test-{secrets.token_hex(4)}"
     unshare(CLONE_NEWPID)
@@ -64,6 +74,7 @@ def serve(args, cgroup):
     folder = args.dir
     (folder / "daemon.json").write_text("{}\n")  # the machine's own is not ours to follow
     command = [
+        *(inside_current() if args.current else []),
         "dockerd", "--config-file", folder / "daemon.json", "--data-root", folder / "data", "--exec-root", folder / "exec",
         "--pidfile", folder / "docker.pid", "--host", f"unix://{folder}/docker.sock", "--group", os.environ.get("SUDO_GID", "0"),
         "--cgroup-parent", f"/{cgroup}", "--exec-opt", "native.cgroupdriver=cgroupfs", "--iptables=false",
@@ -71,6 +82,16 @@ def serve(args, cgroup):
         *(["--live-restore"] if args.live_restore else []), *args.flag]
     path = folder / "docker.sock"
     supervise.Server(args, folder, command, lambda: answers(path), {"socket": path}).run()
+
+
+def inside_current():
+    """What runs a command with the /usr of the current engine. Its mounts last as long as this process, so a daemon that is
+    started again finds the mounts of its former life, such as those of its containers' networks."""
+    script = 'mount --bind "$0" /usr && echo && exec sleep infinity'
+    holder = subprocess.Popen(["unshare", "--mount", "sh", "-c", script, CURRENT / "usr"], stdout=subprocess.PIPE)
+    if not holder.stdout.readline():
+        supervise.fail("the engine in .cache/engine cannot be mounted")
+    return ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt"]
 
 
 def answers(path):

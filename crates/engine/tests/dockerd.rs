@@ -10,7 +10,13 @@ use futures_util::StreamExt;
 use model::compute::sample;
 use model::{ContainerId, ContainerState, CpuClock, NetworkScope, OsFamily};
 use pipeline::ports::{Decode, EngineApi, EngineFailure};
-use test_support::{Dockerd, unique};
+use test_support::{Dockerd, Release, on_every_engine, unique};
+
+on_every_engine!(
+    a_real_engine_is_identified_listed_inspected_and_its_stats_computed,
+    a_real_engines_events_are_told_live_and_from_a_cursor,
+    containers_without_a_network_of_their_own_say_so,
+);
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -22,9 +28,9 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future).await.expect("it comes in time")
 }
 
-#[tokio::test]
-async fn a_real_engine_is_identified_listed_inspected_and_its_stats_computed() {
-    let docker = Dockerd::shared();
+#[tokio::main(flavor = "current_thread")]
+async fn a_real_engine_is_identified_listed_inspected_and_its_stats_computed(release: Release) {
+    let docker = Dockerd::shared_of(release);
     let name = unique("busy");
     let id: ContainerId = docker
         .run(
@@ -73,9 +79,9 @@ async fn a_real_engine_is_identified_listed_inspected_and_its_stats_computed() {
     assert_eq!(host.inspect(&id).await.unwrap_err().failure, EngineFailure::Gone);
 }
 
-#[tokio::test]
-async fn a_real_engines_events_are_told_live_and_from_a_cursor() {
-    let docker = Dockerd::shared();
+#[tokio::main(flavor = "current_thread")]
+async fn a_real_engines_events_are_told_live_and_from_a_cursor(release: Release) {
+    let docker = Dockerd::shared_of(release);
     let host = connect(docker);
     let clock = host.identify().await.unwrap().clock;
     let mut live = host.events(clock).await.unwrap();
@@ -96,9 +102,9 @@ async fn a_real_engines_events_are_told_live_and_from_a_cursor() {
     docker.remove(&name);
 }
 
-#[tokio::test]
-async fn containers_without_a_network_of_their_own_say_so() {
-    let docker = Dockerd::shared();
+#[tokio::main(flavor = "current_thread")]
+async fn containers_without_a_network_of_their_own_say_so(release: Release) {
+    let docker = Dockerd::shared_of(release);
     let host = connect(docker);
     let owner = unique("owner");
     let owner_id: ContainerId = docker.run(&owner, &[], "sleep 600").parse().unwrap();

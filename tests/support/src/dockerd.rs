@@ -1,11 +1,12 @@
 //! A Docker engine of our own, beside any the machine may run.
 
+use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::server::{Server, User};
+use crate::server::{Server, User, as_root};
 
 /// A Docker engine in its own namespaces, with one image, [`Dockerd::IMAGE`], and a bridge network without a way out.
 ///
@@ -15,6 +16,15 @@ use crate::server::{Server, User};
 pub struct Dockerd {
     server: Server,
     socket: PathBuf,
+}
+
+/// Which Docker engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// The machine's own: 20.10 on Debian 12, which has API 1.41 and answers a one-shot poll at its collector's next tick.
+    Stable,
+    /// That of Debian unstable, kept by `make deps` in `.cache/engine`: 28, which answers a one-shot poll at once.
+    Current,
 }
 
 /// What becomes of the containers when the daemon ends.
@@ -37,11 +47,30 @@ impl Dockerd {
         Self::start_with(Restart::Plain, &[])
     }
 
+    /// Starts an engine of this release, of its own.
+    #[must_use]
+    pub fn of(release: Release) -> Self {
+        Self::launch(release, Restart::Plain, &[])
+    }
+
+    /// Starts an engine of this release, whose containers outlive it.
+    #[must_use]
+    pub fn live(release: Release) -> Self {
+        Self::launch(release, Restart::Live, &[])
+    }
+
     /// Starts an engine with further flags of dockerd.
     #[must_use]
     pub fn start_with(restart: Restart, flags: &[&str]) -> Self {
+        Self::launch(Release::Stable, restart, flags)
+    }
+
+    fn launch(release: Release, restart: Restart, flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(|flag| format!("--flag={flag}")).collect();
         let mut args: Vec<&str> = flags.iter().map(String::as_str).collect();
+        if release == Release::Current {
+            args.push("--current");
+        }
         if restart == Restart::Live {
             args.push("--live-restore");
         }
@@ -56,8 +85,18 @@ impl Dockerd {
 
     /// The engine all tests of this process share.
     pub fn shared() -> &'static Self {
-        static SHARED: OnceLock<Dockerd> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        Self::shared_of(Release::Stable)
+    }
+
+    /// The engine of this release that all tests of this process share.
+    pub fn shared_of(release: Release) -> &'static Self {
+        static STABLE: OnceLock<Dockerd> = OnceLock::new();
+        static CURRENT: OnceLock<Dockerd> = OnceLock::new();
+        let shared = match release {
+            Release::Stable => &STABLE,
+            Release::Current => &CURRENT,
+        };
+        shared.get_or_init(|| Self::of(release))
     }
 
     /// Path of the engine's socket.
@@ -90,6 +129,33 @@ impl Dockerd {
     pub fn remove(&self, name: &str) {
         self.docker(&["rm", "--force", name]);
     }
+
+    /// Suspends the process through which the engine reaches a container (its shim, of the full id `container`): calls that
+    /// need it are not answered until [`Self::thaw`]. The container itself runs on.
+    pub fn freeze(&self, container: &str) {
+        signal_shim(container, "STOP");
+    }
+
+    /// Lets a suspended shim run on.
+    pub fn thaw(&self, container: &str) {
+        signal_shim(container, "CONT");
+    }
+}
+
+/// The engine has process ids of its own; here its processes are known by their command lines.
+fn signal_shim(container: &str, signal: &str) {
+    let processes = fs::read_dir("/proc").expect("/proc is there").filter_map(Result::ok);
+    let is_shim = |process: &fs::DirEntry| {
+        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        words.next().is_some_and(|program| program.ends_with(b"containerd-shim-runc-v2"))
+            && words.any(|word| word == container.as_bytes())
+    };
+    let shims: Vec<String> =
+        processes.filter(is_shim).map(|process| process.file_name().to_string_lossy().into_owned()).collect();
+    assert!(!shims.is_empty(), "no shim of container {container}");
+    let sent = as_root("kill").args(["-s", signal]).args(&shims).status();
+    assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal} to the shim {shims:?}");
 }
 
 impl Deref for Dockerd {

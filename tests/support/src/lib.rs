@@ -25,7 +25,7 @@ mod wait;
 pub use clickhouse::ClickHouse;
 pub use clock::SteppedClock;
 pub use disk::SmallDisk;
-pub use dockerd::{Dockerd, Restart, docker, try_docker};
+pub use dockerd::{Dockerd, Release, Restart, docker, try_docker};
 pub use kafka::Kafka;
 pub use proxy::{Line, Place, Proxy};
 pub use server::Server;
@@ -33,6 +33,25 @@ pub use transactions::wait_for_transactions;
 pub use wait::{wait_for, wait_for_async, wait_until, wait_until_async};
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Makes two tests of each of these functions: `on_stable` and `on_current`, in a module of the function's name, with the
+/// [`Release`] of the engine as its argument. What an engine's age must not matter for is one function.
+#[macro_export]
+macro_rules! on_every_engine {
+    ($($promise:ident),+ $(,)?) => {
+        $(mod $promise {
+            #[test]
+            fn on_stable() {
+                super::$promise($crate::Release::Stable);
+            }
+
+            #[test]
+            fn on_current() {
+                super::$promise($crate::Release::Current);
+            }
+        })+
+    };
+}
 
 /// A name nobody else uses on any server: `stem_<pid>_<count>`. Fits topics, databases, tables and containers.
 #[must_use]

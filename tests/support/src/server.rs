@@ -44,13 +44,7 @@ impl Server {
     pub(crate) fn start(name: &'static str, user: User, args: &[&str]) -> Self {
         let folder = std::env::temp_dir().join(crate::unique(&format!("dockstream-{name}")));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../servers/{name}.py"));
-        let mut command = if user == User::Root && effective_user() != 0 {
-            let mut sudo = Command::new("sudo");
-            sudo.args(["-n", "python3"]);
-            sudo
-        } else {
-            Command::new("python3")
-        };
+        let mut command = if user == User::Root { as_root("python3") } else { Command::new("python3") };
         let mut process = command
             .arg(&script)
             .arg("--dir")
@@ -169,6 +163,16 @@ impl Drop for Server {
             thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// A command that is run as root: by sudo, without a password, where this process is not.
+pub(crate) fn as_root(program: &str) -> Command {
+    if effective_user() == 0 {
+        return Command::new(program);
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.args(["-n", program]);
+    sudo
 }
 
 fn effective_user() -> u32 {

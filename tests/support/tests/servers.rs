@@ -8,7 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use test_support::{ClickHouse, Dockerd, Kafka, Restart, unique, wait_for, wait_until};
+use test_support::{ClickHouse, Dockerd, Kafka, Release, Restart, on_every_engine, unique, wait_for, wait_until};
+
+on_every_engine!(
+    an_engine_runs_containers_whose_network_counters_move_and_leaves_nothing_behind,
+    an_engine_killed_and_started_again_has_its_containers,
+);
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -52,9 +57,8 @@ fn network_counters(engine: &Dockerd, name: &str) -> (u64, u64) {
     (numbers[0], numbers[8])
 }
 
-#[test]
-fn an_engine_runs_containers_whose_network_counters_move_and_leaves_nothing_behind() {
-    let engine = Dockerd::start();
+fn an_engine_runs_containers_whose_network_counters_move_and_leaves_nothing_behind(release: Release) {
+    let engine = Dockerd::of(release);
     let id = engine.run("target", &[], "sleep 1000");
     assert_eq!(id.len(), 64, "{id}");
     let address = engine.docker(&["inspect", "--format", "{{.NetworkSettings.IPAddress}}", "target"]);
@@ -72,9 +76,8 @@ fn an_engine_runs_containers_whose_network_counters_move_and_leaves_nothing_behi
     assert!(mine.iter().all(|cgroup| !cgroup.exists()), "{mine:?}");
 }
 
-#[test]
-fn an_engine_killed_and_started_again_has_its_containers() {
-    let engine = Dockerd::start();
+fn an_engine_killed_and_started_again_has_its_containers(release: Release) {
+    let engine = Dockerd::of(release);
     let id = engine.run("plain", &[], "sleep 1000");
     engine.kill9();
     assert!(test_support::try_docker(engine.socket(), &["ps"]).is_err());
