@@ -5,12 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::Timestamp;
+
 use crate::counters::Truth;
 use crate::engine::{Engine, Pace};
 use crate::events::Event;
 use crate::faults::{ApiFault, ApiFaultKind, FrameFault};
 use crate::spec::ContainerSpec;
-use crate::world::{FrameCounts, Health, Key, Refused, Removal, Served, State, World};
+use crate::world::{Call, FrameCounts, Health, Key, Refused, Removal, Served, State, World};
 
 /// Changes a simulated host from any thread.
 ///
@@ -65,7 +67,7 @@ impl Control {
     }
 
     /// The engine's clock.
-    pub fn now(&self) -> model::Timestamp {
+    pub fn now(&self) -> Timestamp {
         self.0.world().clock.now()
     }
 
@@ -227,6 +229,17 @@ impl Control {
     /// What was served so far, and what is open now.
     pub fn served(&self) -> Served {
         self.0.world().served()
+    }
+
+    /// Every call so far, in their order; empty without `keep_log`.
+    pub fn calls(&self) -> Vec<Call> {
+        self.0.world().log.calls()
+    }
+
+    /// Every event so far that could be heard, with its time; empty without `keep_log`. What happens while the daemon is
+    /// away can not.
+    pub fn events(&self) -> Vec<(Timestamp, Event)> {
+        self.0.world().log.events()
     }
 
     /// Waits until `condition` holds for what was served: true as soon as it does, false where `within` passed first.

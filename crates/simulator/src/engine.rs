@@ -102,7 +102,10 @@ impl Engine {
         }
         door.state = state;
         door.generation += 1;
-        self.world().drop_everyone();
+        let mut world = self.world();
+        world.log.is_down = true;
+        world.drop_everyone();
+        drop(world);
         drop(door);
         self.door_changed.notify_one();
     }
@@ -112,7 +115,9 @@ impl Engine {
         let mut door = self.door();
         if matches!(door.state, DoorState::Closed { .. }) {
             door.state = DoorState::Opened(bind(&self.socket)?);
-            self.world().drop_everyone();
+            let mut world = self.world();
+            world.drop_everyone();
+            world.log.is_down = false;
         }
         drop(door);
         self.door_changed.notify_one();
@@ -276,12 +281,23 @@ async fn serve(engine: Arc<Engine>, stream: UnixStream, generation: u64) {
             // A stream may stay open for days: it needs no buffer.
             buffer = Vec::new();
         }
-        let mut answer = routes::answer_with_faults(&mut engine.world(), &connection, &request);
+        let (mut answer, call) = {
+            let mut world = engine.world();
+            let now = world.clock.elapsed();
+            let call = world.log.asked(&request.method, &request.path, now);
+            (routes::answer_with_faults(&mut world, &connection, &request), call)
+        };
         if let Answer::After(delay) = answer {
             tokio::time::sleep(delay).await;
             answer = routes::answer(&mut engine.world(), &connection, &request);
         }
-        if answer == Answer::Hangup || connection.settle(&mut buffer).await.is_err() || request.close {
+        if answer == Answer::Hangup || connection.settle(&mut buffer).await.is_err() {
+            break;
+        }
+        let mut world = engine.world();
+        let now = world.clock.elapsed();
+        world.log.answered(call, now);
+        if request.close {
             break;
         }
     }

@@ -31,6 +31,7 @@ pub struct Simulator {
     pace: Pace,
     epoch: Timestamp,
     truth_depth: usize,
+    keeps_log: bool,
     churn: f64,
 }
 
@@ -70,6 +71,7 @@ impl Simulator {
             pace: Pace::Spread,
             epoch: MANUAL_EPOCH,
             truth_depth: 1,
+            keeps_log: false,
             churn: 0.0,
         }
     }
@@ -147,6 +149,12 @@ impl Simulator {
         self
     }
 
+    /// Keeps every call and every event, for [`Control::calls`] and [`Control::events`].
+    pub fn keep_log(mut self) -> Self {
+        self.keeps_log = true;
+        self
+    }
+
     /// Lets jobs come and go by themselves, at so many steps per second.
     pub fn churn(mut self, steps_per_second: f64) -> Self {
         self.churn = steps_per_second;
@@ -176,6 +184,7 @@ impl Simulator {
             machine: self.machine,
             interval: self.interval.max(Duration::from_millis(10)),
             truth_depth: self.truth_depth,
+            keeps_log: self.keeps_log,
         };
         let mut world = World::new(settings, clock);
         for spec in self.specs {

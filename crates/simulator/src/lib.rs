@@ -43,4 +43,4 @@ pub use faults::FrameFault;
 pub use host::{SimulatedHost, Simulator, StartError};
 pub use profile::Profile;
 pub use spec::{ContainerSpec, Load, Network, OnSigterm, RestartPolicy};
-pub use world::{FrameCounts, Health, Refused, Served, State};
+pub use world::{Call, FrameCounts, Health, Refused, Served, State};

@@ -7,6 +7,7 @@ mod collect;
 mod container;
 mod images;
 mod lifecycle;
+mod log;
 mod publish;
 mod schedule;
 
@@ -19,6 +20,8 @@ pub(crate) use container::{Container, Key, Watcher, Wish};
 pub use container::{FrameCounts, Health, State};
 pub(crate) use images::Image;
 pub(crate) use lifecycle::{Removal, network_id, network_of};
+pub use log::Call;
+pub(crate) use log::Log;
 pub(crate) use publish::EventFaults;
 
 use crate::churn::ChurnState;
@@ -80,6 +83,7 @@ pub(crate) struct Settings {
     pub(crate) machine: Machine,
     pub(crate) interval: Duration,
     pub(crate) truth_depth: usize,
+    pub(crate) keeps_log: bool,
 }
 
 pub(crate) struct World {
@@ -104,6 +108,7 @@ pub(crate) struct World {
     pub(crate) churn: ChurnState,
     connections: HashMap<u64, Arc<Connection>>,
     served: Served,
+    pub(crate) log: Log,
     scratch: Vec<u8>,
 }
 
@@ -111,6 +116,7 @@ impl World {
     pub(crate) fn new(settings: Settings, clock: Clock) -> Self {
         Self {
             rng: fastrand::Rng::with_seed(settings.seed),
+            log: Log::new(settings.keeps_log),
             settings,
             clock,
             next_key: 0,

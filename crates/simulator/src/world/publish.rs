@@ -63,6 +63,7 @@ impl World {
 
     fn deliver(&mut self, event: Stamped) {
         self.send_events(std::slice::from_ref(&event));
+        self.log.told(&event);
         self.ring.push(event);
     }
 

@@ -113,3 +113,23 @@ fn the_demo_is_three_hosts_of_twelve_containers() {
         assert_eq!(host.socket().parent().unwrap(), folder.path());
     }
 }
+
+#[test]
+fn calls_and_events_are_kept_on_demand_and_what_nobody_could_hear_is_not() {
+    let host = Simulator::host("sim-1").containers(1).manual().keep_log().start().unwrap();
+    let control = host.control();
+    let before = control.events().len();
+    assert!(control.calls().is_empty() && before > 0);
+    let _open = stream(host.socket(), "/events");
+    get(host.socket(), "/v1.41/containers/web-1/json");
+    eventually("the answer is noted", || control.calls()[1].answered.is_some());
+    control.stop_daemon();
+    control.pause("web-1").unwrap();
+    control.start_daemon().unwrap();
+    control.unpause("web-1").unwrap();
+    let calls = control.calls();
+    let paths: Vec<_> = calls.iter().map(|call| (call.path.as_str(), call.answered.is_some())).collect();
+    assert_eq!(paths, [("/events", false), ("/containers/web-1/json", true)]);
+    let actions: Vec<_> = control.events()[before..].iter().map(|(_, event)| event.action.clone()).collect();
+    assert_eq!(actions, ["unpause"]);
+}
