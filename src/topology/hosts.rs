@@ -9,9 +9,8 @@ use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, L
 use pipeline::images::{ImageBoard, ImageMemory, ImageTable, Images, ImagesDeps};
 use pipeline::inventory::{ContainerMemory, Inventory, InventoryDeps, Resync};
 use pipeline::ports::{EngineApi, Journal};
-use pipeline::stats_stream::{StatsMode, StatsStreamDeps};
+use pipeline::stats_stream::{Polls, StatsMode, StatsStreamDeps};
 use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
-use tokio::sync::Semaphore;
 
 use super::{MINUTE, Shared, TopologyError};
 use crate::config::{CollectMode, Config};
@@ -196,7 +195,8 @@ fn host(shared: &Shared, parts: &HostParts, policies: &Policies, known: &Remembe
                 books: shared.books.clone(),
                 mode: parts.mode,
                 interval: parts.stats_interval,
-                polls: Arc::new(Semaphore::new(POLLS)),
+                polls: Arc::new(Polls::new(POLLS)),
+                silence: parts.board.silence().clone(),
                 backoff: policies.reconnect,
                 metrics: shared.metrics.clone(),
                 faults: shared.faults.clone(),

@@ -11,6 +11,7 @@ use pipeline::host_connection::HostBoard;
 use pipeline::metrics::Metrics;
 use pipeline::ports::{Journal, SinkBooks, StorageState};
 use pipeline::sink::SinkHealth;
+use pipeline::stats_stream::Silent;
 
 /// The view of one process.
 #[derive(Clone)]
@@ -83,6 +84,10 @@ impl Sight for View {
 
     fn hosts(&self) -> Vec<HostRecord> {
         self.board.all()
+    }
+
+    fn silent(&self) -> Vec<Silent> {
+        self.board.silence().all()
     }
 
     fn losses(&self) -> Vec<LossRecord> {

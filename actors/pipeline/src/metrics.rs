@@ -24,6 +24,7 @@ pub struct Metrics {
     containers: IntGaugeVec,
     images: IntGaugeVec,
     streams: IntGaugeVec,
+    silent: IntGaugeVec,
     events: IntCounterVec,
     event_gaps: IntCounterVec,
     batches: IntCounterVec,
@@ -103,6 +104,7 @@ impl Metrics {
             containers: gauge("containers_discovered", "containers by the last inventory", &["host", "state"])?,
             images: gauge("images_discovered", "images by the last look", &["host"])?,
             streams: gauge("active_connections", "stats streams that are followed", &["host"])?,
+            silent: gauge("silent_streams", "running containers of which the engine gives no stats", &["host"])?,
             events: counter(
                 "events_processed_total",
                 "engine events taken, by what became of them",
@@ -207,6 +209,11 @@ impl Metrics {
     /// How many stats streams of a host are followed.
     pub fn streams(&self, host: &str, count: usize) {
         self.streams.with_label_values(&[host]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// How many running containers of a host give no stats.
+    pub fn silent(&self, host: &str, count: usize) {
+        self.silent.with_label_values(&[host]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// An event taken: `new`, `duplicate` or `dropped`.

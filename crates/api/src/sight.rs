@@ -7,6 +7,7 @@ use model::{HostRecord, LossRecord};
 use pipeline::books::StreamBooks;
 use pipeline::ports::{SinkBooks, StorageState};
 use pipeline::sink::SinkState;
+use pipeline::stats_stream::Silent;
 
 /// The running process as the API sees it. Every method copies out what is known at that moment:
 /// none waits for an actor, a host or a sink.
@@ -25,6 +26,9 @@ pub trait Sight: Send + Sync + 'static {
 
     /// Every configured host, whether it answers or not.
     fn hosts(&self) -> Vec<HostRecord>;
+
+    /// Running containers of which their engine gives no stats.
+    fn silent(&self) -> Vec<Silent>;
 
     /// What was lost, one record a stream, sink and reason.
     fn losses(&self) -> Vec<LossRecord>;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::ports::EngineInfo;
+use crate::stats_stream::SilenceBoard;
 
 /// Written by `HostConnection`, read by all actors of the host: streams wait here, so a host that is down
 /// is asked by one prober and not by a storm of streams.
@@ -85,9 +86,15 @@ impl Link {
 #[derive(Clone, Debug, Default)]
 pub struct HostBoard {
     hosts: Arc<Mutex<BTreeMap<HostName, HostRecord>>>,
+    silence: SilenceBoard,
 }
 
 impl HostBoard {
+    /// Their containers of which no stats come.
+    pub fn silence(&self) -> &SilenceBoard {
+        &self.silence
+    }
+
     /// All hosts, by name.
     pub fn all(&self) -> Vec<HostRecord> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::pace::{Pace, Patience, phase};
+use super::silence::Silence;
 use super::{StatsMode, StatsStreamDeps};
 use crate::faults::Point;
 use crate::host_connection::Suspect;
@@ -52,15 +53,24 @@ pub(super) struct Follower {
     series: u64,
     subject: watch::Receiver<Arc<Subject>>,
     pace: Pace,
+    /// With a stream's next frame.
     patience: Patience,
+    /// With a poll's answer, which follows no interval.
+    with_answers: Patience,
     waiting: Option<RawFrame>,
     empty: u32,
+    /// When the last frame came.
+    heard: Option<Instant>,
+    /// While nothing comes.
+    silence: Option<Silence>,
 }
 
 impl Follower {
     pub fn new(deps: Arc<StatsStreamDeps>, series: u64, subject: watch::Receiver<Arc<Subject>>) -> Self {
         let (pace, patience) = (Pace::new(deps.interval), Patience::new(deps.interval));
-        Self { deps, series, subject, pace, patience, waiting: None, empty: 0 }
+        let with_answers = Patience::new(Duration::ZERO);
+        let (waiting, empty, heard, silence) = (None, 0, None, None);
+        Self { deps, series, subject, pace, patience, with_answers, waiting, empty, heard, silence }
     }
 
     /// Follows until the container is gone, the stream is drained, or the engine refuses. Hands on the frame
@@ -82,7 +92,9 @@ impl Follower {
             let info = deps.link.up().await;
             let opened = Instant::now();
             let stop = if self.polls(&info) { self.poll().await } else { self.stream().await };
-            failures = if opened.elapsed() >= STEADY { 1 } else { failures.saturating_add(1) };
+            // The time it was good for counts, not the time it was waited for.
+            let was_good = self.heard.is_some_and(|heard| heard.duration_since(opened) >= STEADY);
+            failures = if was_good { 1 } else { failures.saturating_add(1) };
             match stop {
                 Stop::Forgotten => return Exit::Normal,
                 Stop::CutOff => return Exit::failure("the parsers are gone"),
@@ -95,6 +107,9 @@ impl Follower {
                     let host = deps.engine.host().as_str();
                     deps.metrics.engine_error(host, error.failure.name());
                     tracing::debug!(host, container = self.container().short(), %error, "stats stream broke");
+                    if error.failure == EngineFailure::Timeout {
+                        self.falls_silent(opened);
+                    }
                     match error.failure {
                         EngineFailure::Unreachable | EngineFailure::Timeout => drop(deps.suspect.signal(Suspect)),
                         // An engine in trouble answers so to all its streams, and gets over it.
@@ -152,6 +167,7 @@ impl Follower {
                         let now = Instant::now();
                         self.patience.came(now.duration_since(taken));
                         taken = now;
+                        self.hears(now);
                         if self.pace.keep(now) {
                             self.take(bytes);
                         } else {
@@ -194,14 +210,23 @@ impl Follower {
             if self.subject.has_changed().is_err() {
                 return Stop::Forgotten;
             }
-            let answer = {
-                let _turn = deps.polls.acquire().await;
-                timeout(self.patience.limit(), deps.engine.stats_once(&id)).await
+            let limit = self.with_answers.limit();
+            let (asked, answer) = {
+                let _turn = deps.polls.turn(self.silence.is_some()).await;
+                (Instant::now(), timeout(limit, deps.engine.stats_once(&id)).await)
             };
             match answer {
-                Ok(Ok(bytes)) => self.take(bytes),
+                Ok(Ok(bytes)) => {
+                    let now = Instant::now();
+                    self.with_answers.came(now.duration_since(asked));
+                    self.hears(now);
+                    self.take(bytes);
+                }
                 Ok(Err(error)) => return Stop::Failed(error),
-                Err(_) => return Stop::Failed(silent(&id, self.patience.limit())),
+                Err(_) => {
+                    self.with_answers.ran_out();
+                    return Stop::Failed(silent(&id, limit));
+                }
             }
             if let Some(frame) = &self.waiting {
                 // Nobody waits behind a poll: this is the pipeline's own pace.
@@ -219,6 +244,21 @@ impl Follower {
                 false if due + deps.interval < now => now + deps.interval,
                 false => due + deps.interval,
             };
+        }
+    }
+
+    fn hears(&mut self, now: Instant) {
+        self.heard = Some(now);
+        if let Some(silence) = self.silence.take() {
+            silence.ends();
+        }
+    }
+
+    /// Nothing has come since a while.
+    fn falls_silent(&mut self, opened: Instant) {
+        if self.silence.is_none() {
+            let (subject, lasting) = (self.subject.borrow().clone(), self.heard.unwrap_or(opened).elapsed());
+            self.silence = Some(self.deps.silence.begin(self.series, &subject, lasting, &self.deps.metrics));
         }
     }
 

@@ -10,6 +10,8 @@
 
 mod follower;
 mod pace;
+mod polls;
+mod silence;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::prelude::{Actor, AsyncContext, Context, Handler};
 use actor_runtime::{Backoff, Cell, Control, Drain};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::books::Books;
@@ -29,6 +31,8 @@ use crate::metrics::Metrics;
 use crate::ports::EngineApi;
 use crate::router::Router;
 use follower::Follower;
+pub use polls::Polls;
+pub use silence::{SilenceBoard, Silent};
 
 /// How frames are got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,8 +65,10 @@ pub struct StatsStreamDeps {
     pub mode: StatsMode,
     /// One frame per interval.
     pub interval: Duration,
-    /// Polls in flight at once, for the whole host.
-    pub polls: Arc<Semaphore>,
+    /// Turns to poll, for the whole host.
+    pub polls: Arc<Polls>,
+    /// Where streams are told from which nothing comes.
+    pub silence: SilenceBoard,
     /// Waits between attempts.
     pub backoff: Backoff,
     /// Metrics.

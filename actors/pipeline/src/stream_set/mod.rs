@@ -163,7 +163,9 @@ impl StreamSet {
 
     fn show_count(&self) {
         let count = self.deps.roster.lock().followed.len();
-        self.deps.metrics.streams(self.deps.stream.engine.host().as_str(), count);
+        let host = self.deps.stream.engine.host();
+        self.deps.metrics.streams(host.as_str(), count);
+        self.deps.metrics.silent(host.as_str(), self.deps.stream.silence.of(host));
     }
 }
 

@@ -134,6 +134,11 @@ fn a_silent_stream_is_opened_anew_and_has_more_time_each_time() {
         let (open, opened) = engine.streams(1);
         assert!(open == 1 && (4..=6).contains(&opened), "opened {opened} times in 300 s");
         assert!(samples(&world) > 280, "the other stream went on");
+        let silent: Vec<_> = world.board.silence().all().into_iter().map(|silent| silent.container_name).collect();
+        assert_eq!(silent, ["c1"]);
+        engine.sends(1, Frames::Every(seconds(1)));
+        sleep(seconds(130)).await;
+        assert_eq!(world.board.silence().all(), []);
         world.end().await;
     });
 }
@@ -167,6 +172,28 @@ fn a_poll_is_sent_once_per_interval_and_a_container_that_hangs_costs_only_itself
             late.map(|row| row.timestamp.as_secs() % 5).collect::<std::collections::BTreeSet<_>>()
         });
         assert!(per_second.len() >= 4, "polls are spread over the interval: {per_second:?}");
+        world.end().await;
+    });
+}
+
+#[test]
+fn however_many_containers_hang_the_others_are_polled_on_and_a_removed_one_is_silent_no_more() {
+    run(async {
+        let engine = FakeEngine::new();
+        engine.running(0..60);
+        (0..40).for_each(|number| engine.sends(number, Frames::Never));
+        let options = Options { mode: StatsMode::Poll, stats_interval: seconds(5), ..Options::default() };
+        let world = World::start(&engine, options);
+        // Each of them takes ten seconds once, twelve at a time.
+        sleep(seconds(60)).await;
+        assert_eq!(world.board.silence().all().len(), 40);
+        let before = samples(&world);
+        sleep(seconds(100)).await;
+        let count = samples(&world) - before;
+        assert!((20 * 19..=20 * 21).contains(&count), "{count} samples of 20 containers in 20 intervals");
+        (0..40).for_each(|number| engine.take_away(number));
+        sleep(seconds(130)).await;
+        assert_eq!(world.board.silence().all(), []);
         world.end().await;
     });
 }

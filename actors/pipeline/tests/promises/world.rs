@@ -23,9 +23,9 @@ use pipeline::metrics::Metrics;
 use pipeline::parser::{EventPolicy, Parser, ParserDeps};
 use pipeline::ports::{Decode, EngineApi};
 use pipeline::router::Router;
-use pipeline::stats_stream::{StatsMode, StatsStreamDeps};
+use pipeline::stats_stream::{Polls, StatsMode, StatsStreamDeps};
 use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::engine::{DEADLY, FakeEngine, Port};
 
@@ -327,7 +327,8 @@ fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>,
                 books: books.clone(),
                 mode,
                 interval,
-                polls: Arc::new(Semaphore::new(12)),
+                polls: Arc::new(Polls::new(12)),
+                silence: board.silence().clone(),
                 backoff: reconnect,
                 metrics: metrics.clone(),
                 faults: faults.clone(),

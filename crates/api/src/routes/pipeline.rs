@@ -6,6 +6,7 @@ use actor_runtime::{ExitKind, NodeKind, NodeState, NodeView};
 use model::{LossReason, Stream, Timestamp};
 use pipeline::books::StreamBooks;
 use pipeline::ports::{SinkBooks, StorageState};
+use pipeline::stats_stream::Silent;
 use serde::Serialize;
 
 use crate::SinkView;
@@ -35,6 +36,7 @@ struct Pipeline {
     streams: Vec<Books>,
     journal: Journal,
     sinks: Vec<Sink>,
+    silent: Vec<Silent>,
 }
 
 #[derive(Serialize)]
@@ -143,5 +145,6 @@ async fn now(call: Call) -> Answer {
         streams: sight.books().into_iter().map(Books::from).collect(),
         journal: sight.journal().into(),
         sinks: sight.sinks().into_iter().map(Sink::from).collect(),
+        silent: sight.silent(),
     })
 }

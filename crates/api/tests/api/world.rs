@@ -12,6 +12,7 @@ use model::{
 use pipeline::books::StreamBooks;
 use pipeline::ports::{SinkBooks, StorageState};
 use pipeline::sink::SinkState;
+use pipeline::stats_stream::Silent;
 use serde_json::{Value, json};
 
 pub const WEB: &str = "3f4e1a90c2b7d58e6a1f0b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f70";
@@ -301,6 +302,15 @@ impl Sight for World {
 
     fn hosts(&self) -> Vec<HostRecord> {
         self.hosts.lock().unwrap().clone()
+    }
+
+    fn silent(&self) -> Vec<Silent> {
+        vec![Silent {
+            host: "alpha".parse().unwrap(),
+            container_id: id("a1").parse().unwrap(),
+            container_name: "web-1".into(),
+            since: at(3),
+        }]
     }
 
     fn losses(&self) -> Vec<LossRecord> {

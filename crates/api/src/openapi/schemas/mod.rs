@@ -64,6 +64,7 @@ pub(super) fn all() -> Vec<Schema> {
         stored::host(),
         process::loss(),
         process::pipeline(),
+        process::silent(),
         process::node(),
         process::last_exit(),
         process::journal(),

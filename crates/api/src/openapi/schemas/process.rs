@@ -30,8 +30,19 @@ pub(super) fn pipeline() -> Schema {
         field("streams", array(reference("StreamBooks")), "The books of each stream before the journal."),
         field("journal", reference("Journal"), "What lies between collecting and delivering."),
         field("sinks", array(reference("Sink")), "Every sink with its books."),
+        field("silent", array(reference("Silent")), "Running containers of which their engine gives no stats."),
     ];
     Schema { name: "Pipeline", description: "The pipeline at one moment.", fields }
+}
+
+pub(super) fn silent() -> Schema {
+    let fields = vec![
+        field("host", text(), "Its host."),
+        field("container_id", text(), "Its full id."),
+        field("container_name", text(), "Its name."),
+        field("since", time(), "When stats of it came last, or were first asked for."),
+    ];
+    Schema { name: "Silent", description: "A running container of which its engine gives no stats.", fields }
 }
 
 pub(super) fn node() -> Schema {

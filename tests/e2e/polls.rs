@@ -1,0 +1,172 @@
+//! Stats are asked for as the engine likes it best, each container once an interval, few at once; and one that does not
+//! answer costs its own samples only.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::Sight;
+use dockstream::config::Config;
+use dockstream::topology::Topology;
+use pipeline::faults::Faults;
+use simulator::{Call, Profile, SimulatedHost, Simulator};
+
+use crate::pipeline::{configured, count, eventually_within, on_a_system, sqlite, start};
+
+/// A busy machine is slow, and a silence is told after ten seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+struct World {
+    engine: SimulatedHost,
+    config: Config,
+    _folder: tempfile::TempDir,
+}
+
+fn world(profile: Profile, containers: usize, interval: &str) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Simulator::host("sim")
+        .socket(folder.path().join("sim.sock"))
+        .engine(profile)
+        .containers(containers)
+        .interval(Duration::from_millis(50))
+        .keep_log()
+        .start()
+        .unwrap();
+    let config = configured(
+        folder.path(),
+        &[
+            ("DOCKSTREAM_HOSTS", &format!("sim={}", engine.url())),
+            ("DOCKSTREAM_COLLECT_MODE", "auto"),
+            ("DOCKSTREAM_COLLECT_STATS_INTERVAL", interval),
+            ("DOCKSTREAM_BATCH_AGE", "50ms"),
+        ],
+    );
+    World { engine, config, _folder: folder }
+}
+
+impl World {
+    fn start(&self) -> Topology {
+        start(&self.config, vec![sqlite(&self.config)], Faults::NONE)
+    }
+
+    /// The calls for stats so far, in their order.
+    fn asked(&self) -> Vec<Call> {
+        self.engine.control().calls().into_iter().filter(|call| call.path.ends_with("/stats")).collect()
+    }
+
+    /// Samples stored of a container.
+    fn samples(&self, container: &str) -> u64 {
+        count(&self.config, &format!("SELECT count(*) FROM container_stats WHERE container_id = '{container}'"))
+    }
+
+    /// Waits until `more` samples of each of `containers` are stored.
+    async fn more_samples(&self, containers: &[String], more: u64) {
+        let now = || containers.iter().map(|container| self.samples(container)).collect::<Vec<_>>();
+        let before = now();
+        eventually_within(PATIENCE, &format!("{more} more samples of {} containers", containers.len()), || {
+            now().iter().zip(&before).all(|(now, before)| *now >= before + more).then_some(())
+        })
+        .await;
+    }
+}
+
+/// How many of these calls were in flight at once, at most. One that was not answered was until the end.
+fn most_at_once(calls: &[Call]) -> usize {
+    let mut edges: Vec<(Duration, bool)> = Vec::new();
+    for call in calls {
+        edges.push((call.asked, true));
+        edges.extend(call.answered.map(|answered| (answered, false)));
+    }
+    // Where one ends as another begins, the end came first: the other one waited for it.
+    edges.sort_unstable();
+    let (mut open, mut most) = (0_usize, 0);
+    for (_, is_begun) in edges {
+        open = if is_begun { open + 1 } else { open.saturating_sub(1) };
+        most = most.max(open);
+    }
+    most
+}
+
+#[test]
+fn each_container_is_polled_once_an_interval_twelve_at_once_at_most_and_all_are_spread_over_it() {
+    const CONTAINERS: usize = 200;
+    let interval = Duration::from_secs(2);
+    let world = world(Profile::Docker28, CONTAINERS, "2s");
+    // An engine that answered at once would never have two in hand.
+    world.engine.control().delay_next(usize::MAX, "/containers/", Duration::from_millis(50));
+    let calls = on_a_system(async {
+        let topology = world.start();
+        let calls = eventually_within(PATIENCE, "seven polls of each container", || {
+            Some(world.asked()).filter(|calls| calls.len() >= 7 * CONTAINERS)
+        })
+        .await;
+        topology.kill().await;
+        calls
+    });
+    assert_eq!(world.engine.control().served().stats_streams, 0);
+    // All of them are asked at once at first: the limit is met, or nearly, where the machine is busy.
+    let most = most_at_once(&calls);
+    assert!((6..=12).contains(&most), "{most} at once");
+
+    // Four intervals, after those of the beginning.
+    let (from, until) = (calls[0].asked + 2 * interval, calls[0].asked + 6 * interval);
+    let steady: Vec<_> = calls.iter().filter(|call| (from..until).contains(&call.asked)).collect();
+    let mut tenths = [0_usize; 10];
+    let mut polls = BTreeMap::<&str, usize>::new();
+    for call in &steady {
+        tenths[((call.asked.as_secs_f64() / interval.as_secs_f64()).fract() * 10.0) as usize] += 1;
+        *polls.entry(&call.path).or_default() += 1;
+    }
+    assert_eq!(polls.len(), CONTAINERS);
+    assert!(polls.values().all(|count| (3..=5).contains(count)), "{polls:?}");
+    assert!(tenths.iter().all(|count| (40..=160).contains(count)), "80 are expected in each: {tenths:?}");
+}
+
+#[test]
+fn auto_polls_an_engine_that_answers_at_once_and_streams_from_an_older_one() {
+    for (profile, streams) in [(Profile::Docker20, 5), (Profile::Docker28, 0)] {
+        let world = world(profile, 5, "200ms");
+        let containers = world.engine.control().ids();
+        on_a_system(async {
+            let topology = world.start();
+            world.more_samples(&containers, 10).await;
+            assert_eq!(world.engine.control().served().stats_streams, streams, "{profile:?}");
+            // A stream is asked for once.
+            assert_eq!(world.asked().len() == containers.len(), streams > 0, "{profile:?}: {}", world.asked().len());
+            topology.kill().await;
+        });
+    }
+}
+
+#[test]
+fn a_container_that_hangs_costs_its_own_samples_only_is_told_and_comes_back() {
+    for profile in [Profile::Docker20, Profile::Docker28] {
+        let world = world(profile, 5, "200ms");
+        let control = world.engine.control();
+        let (wedged, others) = (control.ids()[0].clone(), control.ids()[1..].to_vec());
+        on_a_system(async {
+            let topology = world.start();
+            world.more_samples(&control.ids(), 3).await;
+            let is_silent = |count| {
+                let silent = topology.view().silent();
+                let gauge = format!("dockstream_silent_streams{{host=\"sim\"}} {count}");
+                let is_right = silent.len() == count && Sight::metrics(topology.view()).contains(&gauge);
+                is_right.then_some(silent)
+            };
+            assert_eq!(is_silent(0), Some(Vec::new()));
+
+            // A stream that carries nothing any more, and calls that are never answered.
+            control.stall(&wedged).unwrap();
+            control.hang_next(usize::MAX, &format!("/containers/{wedged}/stats"));
+            let told = eventually_within(PATIENCE, "the silence is told", || is_silent(1)).await;
+            assert_eq!(told[0].container_id.as_str(), wedged);
+            let samples = world.samples(&wedged);
+            world.more_samples(&others, 20).await;
+            assert_eq!(world.samples(&wedged), samples, "{profile:?}");
+
+            control.heal();
+            world.more_samples(std::slice::from_ref(&wedged), 5).await;
+            assert_eq!(is_silent(0), Some(Vec::new()), "{profile:?}");
+            topology.kill().await;
+        });
+    }
+}
