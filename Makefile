@@ -7,6 +7,9 @@ ARGS ?=
 SEED ?=
 ONLY ?=
 
+# Length of make soak: make soak SOAK=60s
+SOAK ?= 10m
+
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +35,11 @@ test: deps ## run all tests, against real servers that are started and stopped b
 .PHONY: chaos
 chaos: deps ## break what dockstream stands on, for a quarter of an hour; writes docs/reliability.md (SEED=..., ONLY=broker)
 	CHAOS=long SEED=$(SEED) cargo test --test e2e faults::$(ONLY) -- --nocapture --test-threads=2
+
+.PHONY: soak
+soak: ## 20 hosts × 100 containers that come and go, daemons that restart, for SOAK=10m; writes docs/reliability.md
+	@scripts/deps.sh build
+	SOAK=$(SOAK) cargo test --test e2e faults::soak -- --nocapture
 
 .PHONY: check-deps
 check-deps:

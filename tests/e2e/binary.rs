@@ -183,6 +183,11 @@ impl Dockstream {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// Descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("it runs").count()
+    }
+
     /// Where it serves.
     pub fn address(&self) -> SocketAddr {
         self.address.expect("it serves")

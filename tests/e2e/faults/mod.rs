@@ -3,7 +3,7 @@
 //! After each the books balance, every journaled record is in each store, and none is there twice.
 //!
 //! A short run is a part of `make test`. `make chaos` is the long one: it prints its seed, takes `SEED=`, and writes the
-//! table of docs/reliability.md. `cargo test --test e2e faults::broker` plays one.
+//! table of docs/reliability.md. `cargo test --test e2e faults::broker` plays one. The soak has a length of its own: `make soak`.
 
 mod audit;
 mod books;
@@ -22,3 +22,4 @@ mod disk;
 mod kill9;
 mod network;
 mod panics;
+mod soak;

@@ -75,7 +75,7 @@ fn spans(times: &[Duration]) -> String {
 }
 
 /// 1 234 567
-fn grouped(count: u64) -> String {
+pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (index, digit) in digits.char_indices() {
@@ -87,34 +87,59 @@ fn grouped(count: u64) -> String {
     text
 }
 
-/// Between these lines the page is ours.
-const BEGIN: &str = "<!-- chaos: begin -->";
-const END: &str = "<!-- chaos: end -->";
-const HEAD: &str = "| scenario | what was done | seed | journaled | SQLite | Kafka | ClickHouse | twice | lost, by reason | back after |
-|---|---|---|---|---|---|---|---|---|---|";
+/// A table of the page, between two lines that are ours.
+struct Table {
+    /// In those lines.
+    name: &'static str,
+    head: &'static str,
+}
 
-/// Puts a row into the page, in the place of the one of the same scenario.
+const FAULTS: Table = Table {
+    name: "chaos",
+    head: "| scenario | what was done | seed | journaled | SQLite | Kafka | ClickHouse | twice | lost, by reason | back after |
+|---|---|---|---|---|---|---|---|---|---|",
+};
+
+const SOAK: Table = Table {
+    name: "soak",
+    head: "| length | hosts × containers | came and went | daemons restarted | samples | events told | stored | missing, invented, twice | streams wanted | followed | memory, MiB | descriptors |
+|---|---|---|---|---|---|---|---|---|---|---|---|",
+};
+
+/// Writes the row of a soak.
+pub fn record_soak(length: &str, row: &str) {
+    SOAK.record(length, row);
+}
+
+impl Table {
+    /// Puts a row into the page, in the place of the one whose first cell is `name`.
+    fn record(&self, name: &str, row: &str) {
+        static PAGE: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reliability.md");
+        let (begin, end) = (format!("<!-- {}: begin -->", self.name), format!("<!-- {}: end -->", self.name));
+        let page = fs::read_to_string(&path).expect("the page is there");
+        let (before, rest) = page.split_once(&begin).expect("the page has a place for the table");
+        let (table, tail) = rest.split_once(&end).expect("the table has an end");
+        let of_name = |row: &str| row.split('|').nth(1).map(|cell| cell.trim().to_owned());
+        let mut rows: BTreeMap<String, &str> = table
+            .lines()
+            .filter(|line| line.starts_with('|') && !self.head.contains(line))
+            .filter_map(|line| Some((of_name(line)?, line)))
+            .collect();
+        rows.insert(name.to_owned(), row);
+        let mut text = format!("{before}{begin}\n{}\n", self.head);
+        for row in rows.values() {
+            writeln!(text, "{row}").expect("a string takes all");
+        }
+        write!(text, "{end}{tail}").expect("a string takes all");
+        fs::write(&path, text).expect("the page can be written");
+    }
+}
+
+/// What a long run ended with.
 fn record(name: &str, row: &str) {
-    static PAGE: Mutex<()> = Mutex::new(());
-    if Scale::of_this_run() == Scale::Short {
-        return;
+    if Scale::of_this_run() == Scale::Long {
+        FAULTS.record(name, row);
     }
-    let _one_at_a_time = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reliability.md");
-    let page = fs::read_to_string(&path).expect("the page is there");
-    let (head, rest) = page.split_once(BEGIN).expect("the page has a place for the table");
-    let (table, tail) = rest.split_once(END).expect("the table has an end");
-    let of_name = |row: &str| row.split('|').nth(1).map(|cell| cell.trim().to_owned());
-    let mut rows: BTreeMap<String, &str> = table
-        .lines()
-        .filter(|line| line.starts_with('|') && !HEAD.contains(line))
-        .filter_map(|line| Some((of_name(line)?, line)))
-        .collect();
-    rows.insert(name.to_owned(), row);
-    let mut text = format!("{head}{BEGIN}\n{HEAD}\n");
-    for row in rows.values() {
-        writeln!(text, "{row}").expect("a string takes all");
-    }
-    write!(text, "{END}{tail}").expect("a string takes all");
-    fs::write(&path, text).expect("the page can be written");
 }
