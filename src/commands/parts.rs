@@ -6,11 +6,12 @@ use engine::{HostOptions, HostUrl, InvalidHostUrl};
 use pipeline::ports::{DeadLetter, EngineApi, EngineError};
 use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, ClickHouseTables, Retention};
 use sinks::deadletter::{FileDeadLetter, Folder};
+use sinks::influxdb::{Api, Credentials, InfluxConfig, InfluxSink};
 use sinks::kafka::{KafkaConfig, KafkaTopics, LetterTopic, TopicDeadLetter, Writer};
 use sinks::migrate::{Migrate, SqliteTables};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
 
-use crate::config::{Config, DeadLetterPlace};
+use crate::config::{Config, DeadLetterPlace, InfluxApi, Secret};
 use crate::data_folder::{DataFolderError, Identity};
 use crate::topology::{SinkPlan, TopologyError};
 
@@ -87,6 +88,10 @@ pub fn sinks(config: &Config, identity: Option<&Identity>) -> Vec<SinkPlan> {
     if let Some(url) = config.sinks.clickhouse.url.as_ref().filter(|_| config.sinks.clickhouse.enabled) {
         let settings = clickhouse(config, url);
         plans.push(SinkPlan::new("clickhouse", move || Box::new(ClickHouseSink::new(settings.clone()))));
+    }
+    if let Some(url) = config.sinks.influxdb.url.as_ref().filter(|_| config.sinks.influxdb.enabled) {
+        let settings = influxdb(config, url);
+        plans.push(SinkPlan::new("influxdb", move || Box::new(InfluxSink::new(settings.clone()))));
     }
     plans
 }
@@ -174,5 +179,31 @@ fn clickhouse(config: &Config, url: &str) -> ClickHouseConfig {
         bytes: settings.bytes.as_usize(),
         linger: settings.linger,
         ..ClickHouseConfig::new(url)
+    }
+}
+
+fn influxdb(config: &Config, url: &str) -> InfluxConfig {
+    let settings = &config.sinks.influxdb;
+    let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    let api = match settings.api {
+        InfluxApi::V1 => {
+            Api::V1 { database: settings.database.clone(), retention_policy: settings.retention_policy.clone() }
+        }
+        InfluxApi::V2 => Api::V2 { bucket: settings.bucket.clone().unwrap_or_default(), org: settings.org.clone() },
+    };
+    let credentials = match (secret(&settings.token), settings.user.clone()) {
+        (Some(token), _) => Credentials::Token(token),
+        (None, Some(name)) => Credentials::User { name, password: secret(&settings.password).unwrap_or_default() },
+        (None, None) => Credentials::None,
+    };
+    InfluxConfig {
+        credentials,
+        ca_file: settings.ca_file.clone(),
+        create_database: settings.create_database,
+        gzip: settings.gzip,
+        rows: settings.rows.get(),
+        bytes: settings.bytes.as_usize(),
+        linger: settings.linger,
+        ..InfluxConfig::new(url, api)
     }
 }

@@ -8,7 +8,7 @@ use engine::HostUrl;
 use http::Uri;
 
 use super::problem::{Origin, Problem};
-use super::{ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, JournalKind, KafkaSink};
+use super::{ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, KafkaSink};
 
 /// Notes everything that is wrong with `config`.
 pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problems: &mut Vec<Problem>) {
@@ -41,10 +41,10 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     }
 
     let sinks = &config.sinks;
-    if !(sinks.sqlite.enabled || sinks.kafka.enabled || sinks.clickhouse.enabled) {
+    if !(sinks.sqlite.enabled || sinks.kafka.enabled || sinks.clickhouse.enabled || sinks.influxdb.enabled) {
         checks.say(
             "sinks.sqlite.enabled",
-            "no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse",
+            "no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse, influxdb",
         );
     }
     if sinks.kafka.enabled {
@@ -52,6 +52,9 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     }
     if sinks.clickhouse.enabled {
         checks.clickhouse(&sinks.clickhouse);
+    }
+    if sinks.influxdb.enabled {
+        checks.influxdb(&sinks.influxdb);
     }
 
     if config.api.enabled && !config.api.listen.ip().is_loopback() {
@@ -69,7 +72,7 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
         );
     }
     if let Some(endpoint) = &config.telemetry.otlp_endpoint {
-        checks.web_address("telemetry.otlp_endpoint", endpoint, "http://127.0.0.1:4318");
+        checks.web_address("telemetry.otlp_endpoint", endpoint, "http://127.0.0.1:4318", &["http"]);
     }
 }
 
@@ -186,7 +189,7 @@ impl Checks<'_> {
                 "sinks.clickhouse.url",
                 "ClickHouse is enabled, but there is no address: set it, as \"http://127.0.0.1:8123\"",
             ),
-            Some(url) => self.web_address("sinks.clickhouse.url", url, "http://127.0.0.1:8123"),
+            Some(url) => self.web_address("sinks.clickhouse.url", url, "http://127.0.0.1:8123", &["http"]),
         }
         if clickhouse.password.is_some() && clickhouse.password_file.is_some() {
             self.say(
@@ -217,8 +220,53 @@ impl Checks<'_> {
         self.size_at_least("sinks.clickhouse.bytes", clickhouse.bytes, ByteSize::new(1 << 10));
     }
 
-    /// An `http://` address without credentials in it. It is not repeated: it may hold a password.
-    fn web_address(&mut self, path: &str, address: &str, example: &str) {
+    fn influxdb(&mut self, influxdb: &InfluxDbSink) {
+        match &influxdb.url {
+            None => self.say(
+                "sinks.influxdb.url",
+                "InfluxDB is enabled, but there is no address: set it, as \"http://127.0.0.1:8086\"",
+            ),
+            Some(url) => {
+                self.web_address("sinks.influxdb.url", url, "http://127.0.0.1:8086", &["http", "https"]);
+                if influxdb.ca_file.is_some() && url.starts_with("http://") {
+                    self.say(
+                        "sinks.influxdb.ca_file",
+                        "`sinks.influxdb.url` is not https://: certificates say nothing there",
+                    );
+                }
+            }
+        }
+        let named = |name: &Option<String>| name.as_ref().is_some_and(|name| !name.is_empty());
+        match influxdb.api {
+            InfluxApi::V2 if !named(&influxdb.bucket) => self.say(
+                "sinks.influxdb.bucket",
+                "with `api = \"v2\"`, InfluxDB wants a bucket: name it, or set `api = \"v1\"` for a database",
+            ),
+            InfluxApi::V2 if influxdb.user.is_some() => self.say(
+                "sinks.influxdb.user",
+                "with `api = \"v2\"`, InfluxDB wants a token: use `token_file` (InfluxDB 1.8 takes \"user:password\" for one)",
+            ),
+            InfluxApi::V1 if influxdb.database.is_empty() => {
+                self.say("sinks.influxdb.database", "a database has a name");
+            }
+            InfluxApi::V1 | InfluxApi::V2 => {}
+        }
+        let token = influxdb.token.is_some() || influxdb.token_file.is_some();
+        for (key, other, both) in [
+            ("token", "token_file", influxdb.token.is_some() && influxdb.token_file.is_some()),
+            ("password", "password_file", influxdb.password.is_some() && influxdb.password_file.is_some()),
+            ("user", "token", influxdb.user.is_some() && token && influxdb.api == InfluxApi::V1),
+        ] {
+            if both {
+                let error = format!("`sinks.influxdb.{other}` is set as well: keep one of the two");
+                self.say(&format!("sinks.influxdb.{key}"), error);
+            }
+        }
+        self.size_at_least("sinks.influxdb.bytes", influxdb.bytes, ByteSize::new(1 << 10));
+    }
+
+    /// An address of one of `schemes` without credentials in it. It is not repeated: it may hold a password.
+    fn web_address(&mut self, path: &str, address: &str, example: &str, schemes: &[&str]) {
         let Some(uri) = address.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()))
         else {
             return self.say(path, format!("not an address such as \"{example}\""));
@@ -230,9 +278,13 @@ impl Checks<'_> {
                 "put a collector that holds it in between"
             };
             self.say(path, format!("an address must not carry a user or a password: {key}"));
-        } else if uri.scheme_str() != Some("http") {
+        } else if !uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme)) {
             let scheme = uri.scheme_str().unwrap_or("an address without a scheme");
-            self.say(path, format!("{scheme} is not supported: only http:// is, as in \"{example}\""));
+            let only = match schemes {
+                [one] => format!("only {one}:// is"),
+                several => format!("only {}:// are", several.join(":// and ")),
+            };
+            self.say(path, format!("{scheme} is not supported: {only}, as in \"{example}\""));
         }
     }
 }

@@ -165,12 +165,17 @@ fn reason(error: &std::io::Error) -> String {
 
 /// Puts what `*_file` keys point to in the place of what they stand for.
 fn read_secrets(config: &mut Config, origins: &BTreeMap<String, Origin>, folder: &Path, problems: &mut Vec<Problem>) {
-    let clickhouse = &mut config.sinks.clickhouse;
-    if let Some(file) = clickhouse.password_file.as_ref().filter(|_| clickhouse.enabled) {
+    let (clickhouse, influxdb) = (&mut config.sinks.clickhouse, &mut config.sinks.influxdb);
+    let files = [
+        ("sinks.clickhouse.password_file", clickhouse.enabled, &clickhouse.password_file, &mut clickhouse.password),
+        ("sinks.influxdb.password_file", influxdb.enabled, &influxdb.password_file, &mut influxdb.password),
+        ("sinks.influxdb.token_file", influxdb.enabled, &influxdb.token_file, &mut influxdb.token),
+    ];
+    for (path, enabled, file, secret) in files {
+        let Some(file) = file.as_ref().filter(|_| enabled) else { continue };
         match std::fs::read_to_string(folder.join(file)) {
-            Ok(text) => clickhouse.password = Some(Secret::new(text.trim_end_matches(['\r', '\n']))),
+            Ok(text) => *secret = Some(Secret::new(text.trim_end_matches(['\r', '\n']))),
             Err(error) => {
-                let path = "sinks.clickhouse.password_file";
                 let place = origins.get(path).cloned().unwrap_or_default();
                 let error = format!("cannot read {}: {}", file.display(), reason(&error));
                 problems.push(Problem::Value { path: path.to_owned(), place, error });

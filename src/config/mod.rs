@@ -27,8 +27,8 @@ pub use load::{CONFIG_VARIABLE, Environment, Loaded, Overrides, load};
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::{example, page};
 pub use values::{
-    ByteSize, CollectMode, Compression, DeadLetterPlace, InvalidByteSize, JournalKind, JournalSync, LogFormat,
-    Properties, Secret, WhenFull,
+    ByteSize, CollectMode, Compression, DeadLetterPlace, InfluxApi, InvalidByteSize, JournalKind, JournalSync,
+    LogFormat, Properties, Secret, WhenFull,
 };
 
 pub(crate) use section::{Section, SectionInfo};
@@ -207,6 +207,8 @@ section! {
         kafka: KafkaSink,
         /// ClickHouse.
         clickhouse: ClickHouseSink,
+        /// InfluxDB.
+        influxdb: InfluxDbSink,
     }
 }
 
@@ -289,6 +291,49 @@ section! {
         bytes: ByteSize = value("8MiB"),
         /// How long to wait for an insert of that size.
         linger: Duration = value("5s"),
+    }
+}
+
+section! {
+    /// InfluxDB, and what takes line protocol as it does: VictoriaMetrics, Telegraf.
+    InfluxDbSink {
+        /// Whether it is used.
+        enabled: bool = value(false),
+        /// Address of the server, `http://` or `https://`.
+        url: Option<String> = unset("http://127.0.0.1:8086"),
+        /// Which of its interfaces is spoken to: `v2` writes into a bucket; `v1` into a database, as InfluxDB before 1.8
+        /// wants it.
+        api: InfluxApi = value("v2"),
+        /// With `v2`: the bucket.
+        bucket: Option<String> = unset("docker"),
+        /// With `v2`: the organization that has the bucket, where the server knows any.
+        org: Option<String> = unset("example"),
+        /// With `v1`: the database.
+        database: String = value("dockstream"),
+        /// With `v1`: the retention policy. Without it, the database's default.
+        retention_policy: Option<String> = unset("a_week"),
+        /// With `v1`: whether a missing database is created.
+        create_database: bool = value(true),
+        /// Token. Better kept in a file: see `token_file`.
+        token: Option<Secret> = unset("…"),
+        /// File that holds the token, and nothing else; read at start.
+        token_file: Option<PathBuf> = unset("/run/secrets/influxdb"),
+        /// With `v1`, in the place of a token: user name.
+        user: Option<String> = unset("dockstream"),
+        /// The user's password. Better kept in a file: see `password_file`.
+        password: Option<Secret> = unset("…"),
+        /// File that holds the password, and nothing else; read at start.
+        password_file: Option<PathBuf> = unset("/run/secrets/influxdb"),
+        /// With `https://`: certificates in PEM that are trusted in the place of the system's.
+        ca_file: Option<PathBuf> = unset("/etc/dockstream/influxdb-ca.pem"),
+        /// Whether requests are compressed.
+        gzip: bool = value(true),
+        /// Points in a request.
+        rows: NonZeroUsize = value(5000),
+        /// Size of a request, as records in memory.
+        bytes: ByteSize = value("4MiB"),
+        /// How long to wait for a request of that size.
+        linger: Duration = value("2s"),
     }
 }
 

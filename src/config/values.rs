@@ -242,6 +242,16 @@ choice! {
 }
 
 choice! {
+    /// An interface of InfluxDB's.
+    InfluxApi: "\"v1\" or \"v2\"" {
+        /// `/write`, into a database.
+        V1 = "v1",
+        /// `/api/v2/write`, into a bucket.
+        V2 = "v2",
+    }
+}
+
+choice! {
     /// Where the journal is kept.
     JournalKind: "\"disk\" or \"memory\"" {
         /// In the data folder.

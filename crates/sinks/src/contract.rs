@@ -1,4 +1,5 @@
-//! The written contract is what the code does: `docs/topics.md`, `docs/tables.md`, `docs/errors.md`, `schemas/topics/`.
+//! The written contract is what the code does: `docs/topics.md`, `docs/tables.md`, `docs/influxdb.md`, `docs/errors.md`,
+//! `schemas/topics/`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,15 +10,17 @@ use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use test_support::{ClickHouse, unique};
+use test_support::{ClickHouse, InfluxDb, unique};
 
 use crate::clickhouse::{ClickHouseConfig, columns, table_name};
 use crate::fixtures::one_of_each;
+use crate::influxdb::hostile::{Reader, parse};
 use crate::kafka::schema_name;
-use crate::{clickhouse, error_tables, kafka};
+use crate::{clickhouse, error_tables, influxdb, kafka};
 
 const TOPICS: &str = include_str!("../../../docs/topics.md");
 const TABLES: &str = include_str!("../../../docs/tables.md");
+const INFLUXDB: &str = include_str!("../../../docs/influxdb.md");
 const ERRORS: &str = include_str!("../../../docs/errors.md");
 
 fn json_schema(stream: Stream) -> Value {
@@ -273,6 +276,77 @@ async fn the_questions_on_the_tables_page_have_answers() {
         server.query(qualified.trim().trim_end_matches(';'));
     }
     assert!(!ours.is_empty() && theirs.len() >= 3);
+}
+
+/// Kind of a value that the page gives to what is not a number alone.
+fn kind_of(value: &Value, page: &str) -> String {
+    match value {
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "float",
+        // A moment is a whole number.
+        Value::Number(_) if page == "time" => "time",
+        Value::Number(_) => "integer",
+        _ => "text",
+    }
+    .to_owned()
+}
+
+#[test]
+fn the_influxdb_page_names_every_measurement_tag_and_field_with_its_type() {
+    let mut written: BTreeMap<String, BTreeMap<String, Option<Value>>> = BTreeMap::new();
+    // A network's event has a tag that a container's has not: all points of a measurement together.
+    for line in influxdb::encode(&one_of_each()).lines() {
+        let point = parse(line, Reader::InfluxDb).unwrap();
+        let of = written.entry(point.measurement).or_default();
+        of.extend(point.fields.into_iter().map(|(name, value)| (name, Some(value))));
+        of.extend(point.tags.into_keys().map(|name| (name, None)));
+    }
+    let beginning = INFLUXDB.split("\n## ").next().unwrap();
+    let told: Vec<String> = cells(beginning).into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(told.iter().collect::<BTreeSet<_>>(), written.keys().collect::<BTreeSet<_>>());
+    for (measurement, written) in written {
+        let told: BTreeMap<String, String> =
+            cells(section(INFLUXDB, &measurement)).into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+        let written: BTreeMap<String, String> = written
+            .into_iter()
+            .map(|(name, value)| {
+                let name = if name.starts_with("label_") { "label_…".to_owned() } else { name };
+                let page = told.get(&name).map_or("", String::as_str);
+                let kind = value.map_or_else(|| "tag".to_owned(), |value| kind_of(&value, page));
+                (name, kind)
+            })
+            .collect();
+        // What no record of ours has: a host that answers has no error, and the network's event no name.
+        let rare = |name: &str| {
+            matches!(
+                (measurement.as_str(), name),
+                ("docker_hosts", "last_error") | ("docker_events", "actor") | ("docker_image_versions", "to_digest")
+            )
+        };
+        let told: BTreeMap<String, String> = told.into_iter().filter(|(name, _)| !rare(name)).collect();
+        assert_eq!(told, written, "{measurement}");
+    }
+}
+
+#[tokio::test]
+async fn the_questions_on_the_influxdb_page_have_answers() {
+    use pipeline::ports::Deliver;
+
+    let server = InfluxDb::shared();
+    let name = unique("asking");
+    let api = influxdb::Api::V1 { database: name.clone(), retention_policy: None };
+    let mut sink = influxdb::InfluxSink::new(influxdb::InfluxConfig::new(server.url(), api));
+    sink.prepare().await.unwrap();
+    sink.deliver(&crate::fixtures::range(0, one_of_each())).await.unwrap();
+    let questions = blocks(section(INFLUXDB, "Asking"), "sql").concat();
+    let lines = questions.lines().filter(|line| !line.starts_with("--") && !line.is_empty());
+    // The records are of yesterday.
+    let asked: Vec<String> = lines.map(|line| line.replace("now() - ", "now() - 3d - ")).collect();
+    for question in &asked {
+        let answer = server.query(&name, question);
+        assert!(answer.contains("\"values\":"), "{question}: {answer}");
+    }
+    assert!(asked.len() >= 4);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 pub mod clickhouse;
 pub mod deadletter;
+pub mod influxdb;
 pub mod kafka;
 pub mod migrate;
 pub mod sqlite;

@@ -106,7 +106,7 @@ fn an_engines_address_that_cannot_be_used_is_refused() {
 fn without_a_sink_nothing_would_be_kept() {
     assert_eq!(
         said("[sinks.sqlite]\nenabled = false"),
-        "`sinks.sqlite.enabled` (pipeline.toml:2): no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse"
+        "`sinks.sqlite.enabled` (pipeline.toml:2): no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse, influxdb"
     );
 }
 
@@ -147,6 +147,41 @@ fn a_dead_letter_in_a_topic_needs_kafka_and_one_in_files_some_room() {
     assert_eq!(
         said("[deadletter]\nbytes = \"64KiB\""),
         "`deadletter.bytes` (pipeline.toml:2): 64KiB is too small: at least 1MiB"
+    );
+}
+
+#[test]
+fn influxdb_needs_to_be_told_where_it_is_and_who_this_is() {
+    let influxdb = |keys: &str| said(&format!("[sinks.influxdb]\nenabled = true\n{keys}"));
+    let v1 = |keys: &str| influxdb(&format!("url = \"http://influx:8086\"\napi = \"v1\"\n{keys}"));
+    let v2 = |keys: &str| influxdb(&format!("url = \"http://influx:8086\"\nbucket = \"b\"\n{keys}"));
+    assert_eq!(
+        influxdb("api = \"v1\""),
+        "`sinks.influxdb.url` (default): InfluxDB is enabled, but there is no address: set it, as \"http://127.0.0.1:8086\""
+    );
+    assert_eq!(
+        influxdb("url = \"ftp://influx\"\nbucket = \"b\""),
+        "`sinks.influxdb.url` (pipeline.toml:3): ftp is not supported: only http:// and https:// are, as in \"http://127.0.0.1:8086\""
+    );
+    assert_eq!(
+        influxdb("url = \"https://influx:8086\""),
+        "`sinks.influxdb.bucket` (default): with `api = \"v2\"`, InfluxDB wants a bucket: name it, or set `api = \"v1\"` for a database"
+    );
+    assert_eq!(
+        v2("user = \"me\""),
+        "`sinks.influxdb.user` (pipeline.toml:5): with `api = \"v2\"`, InfluxDB wants a token: use `token_file` (InfluxDB 1.8 takes \"user:password\" for one)"
+    );
+    assert_eq!(
+        v2("ca_file = \"ca.pem\""),
+        "`sinks.influxdb.ca_file` (pipeline.toml:5): `sinks.influxdb.url` is not https://: certificates say nothing there"
+    );
+    assert_eq!(v1("database = \"\""), "`sinks.influxdb.database` (pipeline.toml:5): a database has a name");
+    assert_eq!(
+        v1("user = \"me\"\ntoken = \"x\""),
+        "`sinks.influxdb.user` (pipeline.toml:5): `sinks.influxdb.token` is set as well: keep one of the two"
+    );
+    assert!(
+        file("[sinks.influxdb]\nenabled = true\nurl = \"https://influx:8086\"\nbucket = \"b\"\ntoken = \"x\"").is_ok()
     );
 }
 

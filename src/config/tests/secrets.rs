@@ -44,4 +44,9 @@ fn a_password_file_holds_the_password_and_its_last_newline_does_not_count() {
         "`sinks.clickhouse.password_file` (:4): cannot read secret: no such file"
     );
     assert!(load(&toml.replace("enabled = true", "")).is_ok(), "what is not enabled needs no password");
+
+    std::fs::write(folder.path().join("secret"), "sesame\n").unwrap();
+    let toml =
+        "[sinks.influxdb]\nenabled = true\nurl = \"http://127.0.0.1:8086\"\nbucket = \"b\"\ntoken_file = \"secret\"\n";
+    assert_eq!(load(toml).unwrap().config.sinks.influxdb.token.unwrap().expose(), "sesame");
 }

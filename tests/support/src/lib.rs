@@ -12,24 +12,31 @@
 //! `shared()` gives one server to all tests of a process: make names there with [`unique`]. `start()` gives one of its own,
 //! for tests that stop, kill or pause it. The programs behind the handles are in `tests/servers`, and can be run by hand.
 
+mod ask;
+mod certificates;
 mod clickhouse;
 mod clock;
 mod disk;
 mod dockerd;
+mod influxdb;
 mod kafka;
 mod proxy;
 mod server;
 mod transactions;
+mod victoriametrics;
 mod wait;
 
+pub use certificates::{Authority, Validity};
 pub use clickhouse::ClickHouse;
 pub use clock::SteppedClock;
 pub use disk::SmallDisk;
 pub use dockerd::{Dockerd, Release, Restart, docker, try_docker};
+pub use influxdb::InfluxDb;
 pub use kafka::Kafka;
 pub use proxy::{Line, Place, Proxy};
 pub use server::Server;
 pub use transactions::wait_for_transactions;
+pub use victoriametrics::VictoriaMetrics;
 pub use wait::{wait_for, wait_for_async, wait_until, wait_until_async};
 
 use std::sync::atomic::{AtomicU64, Ordering};
