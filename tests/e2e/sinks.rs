@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use simulator::{SimulatedHost, Simulator};
-use test_support::{ClickHouse, Kafka, unique, wait_for, wait_until};
+use test_support::{ClickHouse, InfluxDb, Kafka, Line, Place, Proxy, unique, wait_for, wait_until};
 
 use crate::binary::{Dockstream, Launch, SOON};
 use crate::stores::{self, Samples, assert_same, by_identity, stats_columns};
@@ -116,6 +116,37 @@ fn a_clickhouse_that_fails_in_every_way_for_a_while_gets_every_row_once() {
     let inserted = by_identity(stores::clickhouse(&server, "fleet.container_stats", &columns));
     assert_same(&kept, &inserted, "SQLite and ClickHouse");
     assert!(finished.err.iter().all(|line| !line.contains("pass word")), "no secret is told: {finished:?}");
+}
+
+#[test]
+fn an_influxdb_that_dies_hangs_and_loses_its_answers_has_every_sample_once() {
+    let engine = simulated(5);
+    let server = InfluxDb::start();
+    let proxy = Proxy::tcp();
+    proxy.lead_to(Place::at(server.url().trim_start_matches("http://")));
+    let more = format!(
+        "[sinks.influxdb]\nenabled = true\nurl = \"http://{}\"\napi = \"v1\"\ndatabase = \"fleet\"\nlinger = \"100ms\"\n",
+        proxy.address()
+    );
+    let dockstream = Launch::watching(engine.socket(), &format!("{PACE}{more}")).start();
+    goes_on(&dockstream, "influxdb", 50);
+    server.kill9();
+    fails(&dockstream, "influxdb", 2);
+    goes_on(&dockstream, "sqlite", 50);
+    server.restart();
+    goes_on(&dockstream, "influxdb", 50);
+    // Points arrive, answers do not.
+    proxy.set(Line::Deaf);
+    goes_on(&dockstream, "sqlite", 50);
+    proxy.set(Line::Cut);
+    fails(&dockstream, "influxdb", 2);
+    proxy.set(Line::Clear);
+    goes_on(&dockstream, "influxdb", 50);
+
+    let finished = dockstream.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let kept = by_identity(stores::sqlite(&finished.database(), "container_stats", &stats_columns()));
+    assert_same(&kept, &by_identity(stores::influxdb(&server, "fleet")), "SQLite and InfluxDB");
 }
 
 #[test]

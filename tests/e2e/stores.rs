@@ -1,4 +1,4 @@
-//! What SQLite, a Kafka topic and ClickHouse hold, in one form, so that they can be compared value for value.
+//! What SQLite, a Kafka topic, ClickHouse and InfluxDB hold, in one form, so that they can be compared value for value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,8 +10,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rusqlite::types::Value;
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use test_support::{ClickHouse, unique, wait_for_transactions};
+use test_support::{ClickHouse, InfluxDb, unique, wait_for_transactions};
 
 /// A record by column. Times are nanoseconds, floats are written so that every bit shows; unknown is `None`.
 pub type Row = BTreeMap<&'static str, Option<String>>;
@@ -131,6 +132,47 @@ pub fn clickhouse(server: &ClickHouse, table: &str, columns: &[(&'static str, Ki
         columns.iter().zip(values).map(|((name, kind), value)| (*name, json(*kind, value.get()))).collect()
     };
     answer.lines().map(row).collect()
+}
+
+/// The samples in a database of InfluxDB.
+pub fn influxdb(server: &InfluxDb, database: &str) -> Vec<Row> {
+    #[derive(Deserialize)]
+    struct Answer {
+        results: Vec<Outcome>,
+    }
+    #[derive(Deserialize)]
+    struct Outcome {
+        series: Vec<Series>,
+    }
+    #[derive(Deserialize)]
+    struct Series {
+        columns: Vec<String>,
+        values: Vec<Vec<Box<RawValue>>>,
+    }
+    let answer = server.query(database, "SELECT * FROM docker_container_stats");
+    let answer: Answer = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"));
+    let series = &answer.results[0].series[0];
+    let columns = stats_columns();
+    let row = |values: &Vec<Box<RawValue>>| {
+        let column = |(name, kind): &(&'static str, Kind)| {
+            let theirs = match *name {
+                "container_name" => "container",
+                "timestamp" => "time",
+                "cpu_usage_percent" => "cpu_percent",
+                "memory_usage_bytes" => "mem_used",
+                "memory_total_bytes" => "mem_used_with_cache",
+                "memory_limit_bytes" => "mem_limit",
+                "memory_usage_percent" => "mem_percent",
+                "memory_cache_bytes" => "mem_cache",
+                same => same,
+            };
+            // What is known of no sample is no column.
+            let position = series.columns.iter().position(|column| column == theirs);
+            (*name, position.and_then(|position| json(*kind, values[position].get())))
+        };
+        columns.iter().map(column).collect()
+    };
+    series.values.iter().map(row).collect()
 }
 
 /// A message of a topic.
