@@ -2,7 +2,7 @@
 # Installs what is missing, and says what before it does: `scripts/deps.sh GROUP...`
 #
 #   build    a C compiler and make, for SQLite and librdkafka
-#   test     the servers the tests run: a Docker engine and a newer one, Apache Kafka, the ClickHouse engine, InfluxDB
+#   test     the servers the tests run: a Docker engine and a newer one, Apache Kafka, the ClickHouse engine, InfluxDB, Prometheus
 #   check    the tools of `make check`
 #
 # A second run finds everything and does nothing. Downloads are kept in .cache/ and in the caches of apt, pip, Maven, cargo.
@@ -64,6 +64,7 @@ server_packages() {
     has python3 || missing+=(python3)
     has influxd || missing+=(influxdb)
     has victoria-metrics || missing+=(victoria-metrics)
+    { has prometheus && has promtool; } || missing+=(prometheus)
     { has python3 && python3 -c 'import ensurepip, venv' 2> /dev/null; } || missing+=(python3-venv)
     packages "${missing[@]}"
     has docker || packages docker-cli # Debian 13 has the command line apart from the engine

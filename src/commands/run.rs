@@ -64,7 +64,10 @@ fn start(config: &Config) -> Result<Started, StartError> {
     }
     let serving = match config.api.enabled {
         true => {
-            let bound = api::bind(ApiConfig { listen: config.api.listen, ..ApiConfig::default() })?;
+            let defaults = ApiConfig::default();
+            // A few samples may fail.
+            let fresh = defaults.fresh.max(3 * config.collect.stats_interval);
+            let bound = api::bind(ApiConfig { listen: config.api.listen, fresh, ..defaults })?;
             let about = api::About { node: config.node.clone(), started_at: Timestamp::from(SystemTime::now()) };
             Some(Serving { bound: Arc::new(bound), store: Arc::new(SqliteStore::open(path)), about })
         }

@@ -13,6 +13,7 @@ mod api;
 mod bind;
 mod call;
 mod cursor;
+mod exposition;
 mod guard;
 mod html;
 mod moment;

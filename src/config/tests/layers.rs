@@ -52,6 +52,7 @@ fn every_key_outside_of_lists_can_be_set_by_its_own_variable() {
                 "always",
                 "block",
                 "file",
+                "v2",
             ]
             .iter()
             .filter(|value| {

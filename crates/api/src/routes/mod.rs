@@ -6,6 +6,7 @@ mod events;
 mod hosts;
 mod images;
 mod losses;
+mod metrics;
 mod pipeline;
 mod probes;
 mod revp;
@@ -21,7 +22,7 @@ use crate::operation::Operation;
 use crate::problem::{Problem, ProblemKind};
 
 /// Everything that is served, in the order of the document.
-pub(crate) static OPERATIONS: [&Operation; 19] = [
+pub(crate) static OPERATIONS: [&Operation; 20] = [
     &containers::LIST,
     &containers::ONE,
     &stats::LATEST,
@@ -39,6 +40,7 @@ pub(crate) static OPERATIONS: [&Operation; 19] = [
     &probes::HEALTH,
     &probes::READY,
     &probes::METRICS,
+    &metrics::CONTAINERS,
     &documents::OPENAPI,
     &documents::DOCS,
 ];

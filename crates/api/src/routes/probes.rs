@@ -9,10 +9,11 @@ use serde_json::json;
 use crate::Readiness;
 use crate::answer;
 use crate::call::Call;
+use crate::exposition::Format;
 use crate::operation::{Answer, Body, Operation, Tag};
 
 /// The media type of Prometheus' text format.
-const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+const EXPOSITION: &str = Format::Prometheus.media_type();
 
 pub(super) const HEALTH: Operation = Operation {
     id: "getHealth",

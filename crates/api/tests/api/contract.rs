@@ -51,6 +51,7 @@ fn every_path_of_the_document_is_served_and_every_path_served_is_in_it() {
         "/api/revp",
         "/healthz",
         "/metrics",
+        "/metrics/containers",
         "/readyz",
     ];
     assert_eq!(paths, expected);

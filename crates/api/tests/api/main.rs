@@ -6,6 +6,7 @@ mod containers;
 mod contract;
 mod documented;
 mod events;
+mod exposition;
 mod http;
 mod images;
 mod live;

@@ -11,7 +11,7 @@ use crate::served::Served;
 use crate::stuck::StuckStore;
 use crate::world::World;
 
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
     "/",
     "/api",
     "/api/containers",
@@ -24,6 +24,7 @@ const PATHS: [&str; 13] = [
     "/api/pipeline",
     "/healthz",
     "/metrics",
+    "/metrics/containers",
     "/api/openapi.json",
 ];
 
