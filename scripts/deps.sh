@@ -2,7 +2,8 @@
 # Installs what is missing, and says what before it does: `scripts/deps.sh GROUP...`
 #
 #   build    a C compiler and make, for SQLite and librdkafka
-#   test     the servers the tests run: a Docker engine and a newer one, Apache Kafka, the ClickHouse engine, InfluxDB, Prometheus
+#   test     the servers the tests run: Docker engines, stable and current, Podman, an SSH server, Apache Kafka, the ClickHouse
+#            engine, InfluxDB, Prometheus
 #   check    the tools of `make check`
 #
 # A second run finds everything and does nothing. Downloads are kept in .cache/ and in the caches of apt, pip, Maven, cargo.
@@ -59,6 +60,8 @@ server_packages() {
     has debootstrap || missing+=(debootstrap)
     [ -f "$DEBIAN_KEYS" ] || missing+=(debian-archive-keyring)
     compgen -G '/usr/lib*/*/faketime/libfaketime.so.1' > /dev/null || missing+=(libfaketime)
+    [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
+    has podman || missing+=(podman)
     has java || missing+=(default-jre-headless)
     has mvn || missing+=(maven)
     has python3 || missing+=(python3)

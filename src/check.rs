@@ -14,8 +14,11 @@ use crate::config::{Config, DeadLetterPlace, JournalKind, Loaded};
 use crate::data_folder::{DataFolder, DataFolderError};
 use crate::topology::open_journal;
 
-/// Nothing is waited for longer than that.
+/// A sink is not waited for longer than that.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An engine's client says itself what hangs, after 10 s by default: it is given the time for that.
+const PATIENCE_WITH_ENGINES: Duration = Duration::from_secs(15);
 
 /// Engines asked at the same time.
 const AT_ONCE: usize = 8;
@@ -79,7 +82,7 @@ pub async fn check(
         found(format!("host {host}"), outcome);
     }
     for (name, mut sink) in sinks {
-        let prepared = in_time(sink.prepare()).await.map(|()| sink.target());
+        let prepared = in_time(PATIENCE, sink.prepare()).await.map(|()| sink.target());
         found(format!("sink {name}"), prepared);
         sink.close().await;
     }
@@ -142,7 +145,7 @@ fn address(config: &Config, running: bool) -> Result<String, String> {
 }
 
 async fn identify(engine: &dyn EngineApi) -> Result<String, String> {
-    in_time(engine.identify()).await.map(|info| describe(&info))
+    in_time(PATIENCE_WITH_ENGINES, engine.identify()).await.map(|info| describe(&info))
 }
 
 fn describe(info: &EngineInfo) -> String {
@@ -154,10 +157,13 @@ fn describe(info: &EngineInfo) -> String {
     text
 }
 
-async fn in_time<T, E: fmt::Display>(work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
-    match tokio::time::timeout(PATIENCE, work).await {
+async fn in_time<T, E: fmt::Display>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(patience, work).await {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {}", humantime::format_duration(PATIENCE))),
+        Err(_) => Err(format!("no answer within {}", humantime::format_duration(patience))),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod data_folder;
+pub mod reload;
 pub mod shutdown;
 pub mod telemetry;
 pub mod topology;

@@ -25,7 +25,10 @@ fn carry_out(cli: &Cli) -> Exit {
             Command::Migrate => commands::migrate(&loaded),
             Command::Deadletter(action) => commands::deadletter(&loaded, &action),
             Command::Demo(demo) => commands::demo(loaded, demo),
-            Command::Run | Command::Config(_) => commands::run(&loaded),
+            Command::Run | Command::Config(_) => {
+                let reading = config::Reading::new(overrides, environment, folder);
+                commands::run(&loaded, Some(commands::Again { reading, is_watched: cli.watches() }))
+            }
         },
         Err(error) => commands::refuse(&error),
     }

@@ -67,6 +67,9 @@ impl EngineApi for TestEngine {
     async fn stats_once(&self, _: &ContainerId) -> Result<bytes::Bytes, EngineError> {
         unreachable!("a check identifies, and nothing else")
     }
+    fn connections(&self) -> u64 {
+        0
+    }
 }
 
 struct TestSink(Answer);
@@ -187,15 +190,15 @@ async fn one_failure_is_78_and_the_rest_is_tried_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_never_answers_is_given_up_after_ten_seconds() {
+async fn what_never_answers_is_given_up_after_some_seconds() {
     let folder = tempfile::tempdir().unwrap();
     let begin = tokio::time::Instant::now();
     let engines = (0..8).map(|index| engine(&format!("h{index}"), Answer::None)).collect();
     let (exit, lines) = lines(&loaded(folder.path()), engines, vec![sink(Answer::None)]).await;
-    assert_eq!(lines[4], "fail host h0  no answer within 10s");
+    assert_eq!(lines[4], "fail host h0  no answer within 15s");
     assert_eq!(lines[12], "fail sink kafka  no answer within 10s");
     assert_eq!(exit, Exit::Config);
-    assert!(begin.elapsed() < Duration::from_secs(21), "engines are asked at the same time: {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(26), "engines are asked at the same time: {:?}", begin.elapsed());
 }
 
 #[tokio::test]

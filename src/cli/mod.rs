@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use deadletter::{DeadLetter, Letters};
 pub use exit::Exit;
@@ -25,6 +25,10 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
+    /// With `run`: take up changes of the configuration file as they are made, as SIGHUP does
+    #[arg(long, global = true)]
+    watch: bool,
+
     #[command(flatten)]
     flags: Flags,
 }
@@ -35,6 +39,7 @@ Examples:
   dockstream --docker unix:///run/podman.sock    watch another one
   dockstream --config edge.toml check            try out a configuration
   dockstream migrate                             make the tables and topics, as a user who may
+  dockstream --config edge.toml --watch          take up hosts as they come and go in the file
   dockstream deadletter list                     what servers refused for good
   dockstream demo --hosts 3 --containers 12      look around without Docker
 
@@ -136,7 +141,17 @@ impl Cli {
     pub fn from_arguments(
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Self, clap::Error> {
-        Self::try_parse_from(arguments)
+        let cli = Self::try_parse_from(arguments)?;
+        if cli.watch && cli.command() != Command::Run {
+            let words = "--watch goes with `run` alone: the other commands read the configuration once";
+            return Err(<Self as CommandFactory>::command().error(ErrorKind::ArgumentConflict, words));
+        }
+        Ok(cli)
+    }
+
+    /// Whether the configuration file is watched.
+    pub fn watches(&self) -> bool {
+        self.watch
     }
 
     /// The command to carry out.

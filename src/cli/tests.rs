@@ -21,6 +21,13 @@ fn without_a_command_it_runs() {
 }
 
 #[test]
+fn the_file_is_watched_where_that_is_asked_for() {
+    for (line, watches) in [("", false), ("--watch", true), ("run --watch", true), ("--watch run", true)] {
+        assert_eq!(parse(line).unwrap().watches(), watches, "{line}");
+    }
+}
+
+#[test]
 fn flags_may_stand_before_and_after_the_command() {
     for line in ["--config a.toml check", "check --config a.toml"] {
         assert_eq!(parse(line).unwrap().overrides().config, Some("a.toml".into()), "{line}");
@@ -57,6 +64,8 @@ fn wrong_usage_is_64_and_says_how_it_is_right() {
         ("chekc", "check"),
         ("demo --hosts 0", "1..=100"),
         ("config --default --reference", "cannot be used with"),
+        ("check --watch", "--watch goes with `run` alone"),
+        ("--watch demo", "--watch goes with `run` alone"),
         ("check extra", "unexpected argument"),
         ("deadletter list --stream nonsense", "stats, events, containers"),
     ] {

@@ -1,6 +1,5 @@
 //! `dockstream demo`: the same, against simulated hosts.
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use simulator::{DemoSpec, SimulatedHost, Simulator};
@@ -25,7 +24,7 @@ pub fn demo(mut loaded: Loaded, demo: cli::Demo) -> Exit {
         "demo: {} simulated hosts with {} containers each; nothing of this machine is watched",
         demo.hosts, demo.containers
     );
-    run(&loaded)
+    run(&loaded, None)
 }
 
 fn simulate(demo: cli::Demo) -> Result<(tempfile::TempDir, Vec<SimulatedHost>), StartError> {
@@ -37,11 +36,5 @@ fn simulate(demo: cli::Demo) -> Result<(tempfile::TempDir, Vec<SimulatedHost>), 
 }
 
 fn host(simulated: &SimulatedHost) -> Option<Host> {
-    Some(Host {
-        name: simulated.name().parse().ok()?,
-        url: simulated.url(),
-        labels: Default::default(),
-        max_connections: NonZeroUsize::new(5)?,
-        timeout: Duration::from_secs(30),
-    })
+    Some(Host { name: simulated.name().parse().ok()?, url: simulated.url(), ..Host::default() })
 }

@@ -66,7 +66,7 @@ fn line(host: &HostRecord) -> String {
             format!("{}: {running} of {} containers running", host.host, host.containers.unwrap_or(running))
         }
         (HostStatus::Up, None) => format!("{}: the engine answers; still looking at its containers", host.host),
-        (HostStatus::Down | HostStatus::Connecting, _) => {
+        (HostStatus::Down | HostStatus::Connecting | HostStatus::Removed, _) => {
             let why = host.last_error.as_deref().unwrap_or("no answer yet");
             format!("{}: not ready: {why}; it is tried again until it answers", host.host)
         }
@@ -80,23 +80,12 @@ mod tests {
     use super::*;
 
     fn host(status: HostStatus, running: Option<u64>, error: Option<&str>) -> HostRecord {
+        let name = HostName::try_new("local").unwrap();
         HostRecord {
-            host: HostName::try_new("local").unwrap(),
-            url: "unix:///var/run/docker.sock".into(),
-            status,
             last_error: error.map(Into::into),
-            engine: None,
-            engine_version: None,
-            api_version: None,
-            os: None,
-            kernel: None,
-            cgroup_version: None,
-            cpus: None,
-            memory_bytes: None,
-            response_ns: None,
             containers: running.map(|running| running + 1),
             containers_running: running,
-            observed_at: Timestamp::default(),
+            ..HostRecord::new(name, "unix:///var/run/docker.sock", status, Timestamp::default())
         }
     }
 

@@ -17,8 +17,8 @@ pub use check::check;
 pub use deadletter::deadletter;
 pub use demo::demo;
 pub use migrate::migrate;
-pub use parts::{StartError, dead_letter, engines, sinks};
-pub use run::run;
+pub use parts::{StartError, dead_letter, engine, engines, sinks};
+pub use run::{Again, run};
 
 /// Prints what was asked for.
 pub fn show(text: Result<String, ConfigError>) -> Exit {

@@ -1,8 +1,9 @@
 //! From the configuration to the parts the topology joins.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::{HostOptions, HostUrl, InvalidHostUrl};
+use engine::{HostOptions, HostUrl, InvalidHostUrl, SshOptions, TlsOptions};
 use pipeline::ports::{DeadLetter, EngineApi, EngineError};
 use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, ClickHouseTables, Retention};
 use sinks::deadletter::{FileDeadLetter, Folder};
@@ -11,7 +12,7 @@ use sinks::kafka::{KafkaConfig, KafkaTopics, LetterTopic, TopicDeadLetter, Write
 use sinks::migrate::{Migrate, SqliteTables};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
 
-use crate::config::{Config, DeadLetterPlace, InfluxApi, Secret};
+use crate::config::{Collect, Config, DeadLetterPlace, Host, InfluxApi, Secret};
 use crate::data_folder::{DataFolderError, Identity};
 use crate::topology::{SinkPlan, TopologyError};
 
@@ -59,18 +60,43 @@ pub enum StartError {
 
 /// A client for every configured host.
 pub fn engines(config: &Config) -> Result<Vec<Arc<dyn EngineApi>>, StartError> {
-    let engine = |host: &crate::config::Host| {
-        let url: HostUrl =
-            host.url.parse().map_err(|error| StartError::HostUrl { host: host.name.to_string(), error })?;
-        let options = HostOptions {
-            max_connections: host.max_connections.get(),
-            call_timeout: host.timeout,
-            environment: config.collect.environment.clone(),
-            ..HostOptions::default()
-        };
-        Ok(Arc::new(engine::Host::new(host.name.clone(), &url, &options)?) as Arc<dyn EngineApi>)
+    config.hosts.iter().map(|host| engine(host, &config.collect)).collect()
+}
+
+/// A client for this host.
+pub fn engine(host: &Host, collect: &Collect) -> Result<Arc<dyn EngineApi>, StartError> {
+    let url: HostUrl = host.url.parse().map_err(|error| StartError::HostUrl { host: host.name.to_string(), error })?;
+    let options = HostOptions {
+        max_connections: host.max_connections.get(),
+        call_timeout: host.timeout,
+        head_timeout: host.connect_timeout,
+        tls: tls(host),
+        ssh: ssh(host),
+        environment: collect.environment.clone(),
+        ..HostOptions::default()
     };
-    config.hosts.iter().map(engine).collect()
+    Ok(Arc::new(engine::Host::new(host.name.clone(), &url, &options)?))
+}
+
+fn tls(host: &Host) -> Option<TlsOptions> {
+    let identity = host.tls_cert.clone().zip(host.tls_key.clone());
+    host.uses_tls().then(|| TlsOptions { ca: host.tls_ca.clone(), identity })
+}
+
+/// As ssh(1) would have it, where the configuration says nothing.
+fn ssh(host: &Host) -> SshOptions {
+    let folder = std::env::home_dir().map(|home| home.join(".ssh"));
+    let of_user = |name: &str| folder.iter().map(|folder| folder.join(name)).collect::<Vec<_>>();
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let known_hosts = host.ssh_known_hosts.as_ref().map(|file| vec![file.clone()]);
+    SshOptions {
+        user: variable("USER").or_else(|| variable("LOGNAME")),
+        identity: host.ssh_key.clone(),
+        agent: variable("SSH_AUTH_SOCK").map(PathBuf::from),
+        usual_identities: [of_user("id_ed25519"), of_user("id_ecdsa")].concat(),
+        known_hosts: known_hosts
+            .unwrap_or_else(|| [of_user("known_hosts"), vec!["/etc/ssh/ssh_known_hosts".into()]].concat()),
+    }
 }
 
 /// The enabled sinks. `identity` is whose batches they deliver; without it nothing is delivered in transactions, so that

@@ -1,5 +1,6 @@
 //! `dockstream run`: collect, deliver and serve until told to end.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,8 +14,9 @@ use super::greeting::{print_first_look, print_places};
 use super::parts::{StartError, dead_letter, engines, sinks};
 use super::refuse;
 use crate::cli::Exit;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Reading};
 use crate::data_folder::DataFolder;
+use crate::reload::Reloads;
 use crate::shutdown::EndSignals;
 use crate::telemetry::{self, Telemetry};
 use crate::topology::{Parts, Serving, Topology};
@@ -22,19 +24,32 @@ use crate::topology::{Parts, Serving, Topology};
 /// The last traces and metrics have this long to leave.
 const TELEMETRY_END: Duration = Duration::from_secs(2);
 
-/// Runs until a signal or the end of supervision.
-pub fn run(loaded: &Loaded) -> Exit {
+/// Where the configuration can be had again while dockstream runs.
+#[derive(Clone, Debug)]
+pub struct Again {
+    /// How it is read.
+    pub reading: Reading,
+    /// Whether its file is watched, beside SIGHUP.
+    pub is_watched: bool,
+}
+
+/// Runs until a signal or the end of supervision. Without `again`, the configuration stays as it is.
+pub fn run(loaded: &Loaded, again: Option<Again>) -> Exit {
     let config = &loaded.config;
+    let again = again.map(|mut again| {
+        again.reading.keep_to(loaded.file.as_deref());
+        again
+    });
     let telemetry = match telemetry::init(&config.telemetry, &config.node) {
         Ok(telemetry) => telemetry,
         Err(error) => return refuse(&error),
     };
     install_panic_hook();
-    actix_rt::System::new().block_on(live(config, telemetry))
+    actix_rt::System::new().block_on(live(config, again, telemetry))
 }
 
-async fn live(config: &Config, mut telemetry: Telemetry) -> Exit {
-    let exit = match start(config) {
+async fn live(config: &Config, again: Option<Again>, mut telemetry: Telemetry) -> Exit {
+    let exit = match start(config, again) {
         Ok(started) => {
             if let Err(error) = telemetry.export_metrics(started.topology.view().fresh_metrics().registry().clone()) {
                 tracing::error!(%error, "metrics are not exported");
@@ -50,11 +65,13 @@ async fn live(config: &Config, mut telemetry: Telemetry) -> Exit {
 struct Started {
     topology: Topology,
     signals: EndSignals,
+    reloads: Option<Reloads>,
     _folder: DataFolder,
 }
 
-fn start(config: &Config) -> Result<Started, StartError> {
+fn start(config: &Config, again: Option<Again>) -> Result<Started, StartError> {
     let signals = EndSignals::listen()?;
+    let reloads = again.map(|again| Reloads::listen(again.reading, again.is_watched)).transpose()?;
     let folder = DataFolder::open(&config.data_dir)?;
     raise_open_files();
     let path = config.sqlite_path();
@@ -84,12 +101,13 @@ fn start(config: &Config) -> Result<Started, StartError> {
     };
     let topology = Topology::start(config, parts)?;
     print_places(config, listen);
-    Ok(Started { topology, signals, _folder: folder })
+    Ok(Started { topology, signals, reloads, _folder: folder })
 }
 
 /// Waits for the end, and brings it about in order.
 async fn watch(config: &Config, started: Started) -> Exit {
-    let Started { mut topology, mut signals, _folder } = started;
+    let Started { mut topology, mut signals, mut reloads, _folder } = started;
+    let mut in_effect = config.clone();
     let view = topology.view().clone();
     let metrics_view = view.clone();
     let (interval, hosts) = (config.telemetry.otlp_interval / 2, config.hosts.len());
@@ -101,17 +119,27 @@ async fn watch(config: &Config, started: Started) -> Exit {
             metrics_view.fresh_metrics();
         }
     });
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        exit = topology.ended() => {
-            tracing::error!(%exit, "supervision gives up");
-            topology.kill().await;
-            return Exit::Escalated;
+    let signal = loop {
+        tokio::select! {
+            signal = signals.next() => break signal,
+            exit = topology.ended() => {
+                tracing::error!(%exit, "supervision gives up");
+                topology.kill().await;
+                return Exit::Escalated;
+            }
+            (reloads, reason) = reason_to_reload(&mut reloads) => {
+                reloads.take_up(reason, &mut in_effect, &mut topology);
+            }
+            never = &mut first_look => never,
         }
-        never = &mut first_look => never,
     };
     tracing::info!(signal, grace = %humantime::format_duration(config.shutdown.grace), "draining");
-    println!("draining (at most {}); a second signal ends at once", humantime::format_duration(config.shutdown.grace));
+    // Nobody is left to tell where the terminal is gone.
+    let _ = writeln!(
+        std::io::stdout(),
+        "draining (at most {}); a second signal ends at once",
+        humantime::format_duration(config.shutdown.grace)
+    );
     let journal = topology.journal();
     let mut hurried = false;
     let hurry = async {
@@ -131,6 +159,16 @@ async fn watch(config: &Config, started: Started) -> Exit {
         }
     }
     exit
+}
+
+async fn reason_to_reload(reloads: &mut Option<Reloads>) -> (&mut Reloads, &'static str) {
+    match reloads {
+        Some(reloads) => {
+            let reason = reloads.next().await;
+            (reloads, reason)
+        }
+        None => std::future::pending().await,
+    }
 }
 
 fn ended(report: &DrainReport) -> Exit {

@@ -136,10 +136,44 @@ impl Checks<'_> {
                     format!("`{}` is the name of hosts[{first}] already: give each host its own", host.name),
                 );
             }
-            if let Err(error) = host.url.parse::<HostUrl>() {
-                self.say_in(index, "url", error.to_string());
+            match host.url.parse::<HostUrl>() {
+                Ok(url) => self.way_to(index, host, &url),
+                Err(error) => self.say_in(index, "url", error.to_string()),
             }
-            self.at_least(&path("timeout"), host.timeout, Duration::from_millis(100));
+            for (key, value) in [
+                ("timeout", host.timeout),
+                ("connect_timeout", host.connect_timeout),
+                ("reconnect_min", host.reconnect_min),
+            ] {
+                self.at_least(&path(key), value, Duration::from_millis(100));
+            }
+            if host.reconnect_min > host.reconnect_max {
+                let (min, max) = (text(host.reconnect_min), text(host.reconnect_max));
+                self.say_in(index, "reconnect_min", format!("{min} is longer than `reconnect_max` ({max})"));
+            }
+        }
+    }
+
+    /// Keys that belong to one kind of address, and what an address needs.
+    fn way_to(&mut self, index: usize, host: &Host, url: &HostUrl) {
+        let tls = [("tls_ca", &host.tls_ca), ("tls_cert", &host.tls_cert), ("tls_key", &host.tls_key)];
+        let ssh = [("ssh_key", &host.ssh_key), ("ssh_known_hosts", &host.ssh_known_hosts)];
+        let idle = tls.iter().filter(|_| !url.may_use_tls()).map(|key| (key, "tcp:// and https://"));
+        for ((key, value), schemes) in idle.chain(ssh.iter().filter(|_| !url.is_ssh()).map(|key| (key, "ssh://"))) {
+            if value.is_some() {
+                self.say_in(index, key, format!("it means something for {schemes} only, and this host is at {url}"));
+            }
+        }
+        match (&host.tls_cert, &host.tls_key) {
+            (Some(_), None) => self.say_in(index, "tls_cert", "its private key is missing: set `tls_key`".to_owned()),
+            (None, Some(_)) => self.say_in(index, "tls_key", "its certificate is missing: set `tls_cert`".to_owned()),
+            _ => {}
+        }
+        if url.is_exposed(host.uses_tls()) && !host.insecure {
+            let error = format!(
+                "{url} is plain TCP beyond this machine: whoever can listen in on it can own the host; use TLS (`tls_ca`, `tls_cert`, `tls_key`) or ssh://, or accept that with `insecure = true`"
+            );
+            self.say_in(index, "url", error);
         }
     }
 

@@ -39,6 +39,11 @@ impl Host {
     pub fn at(url: &str) -> Self {
         Self { url: url.to_owned(), ..Self::default() }
     }
+
+    /// Whether certificates are given, so that `tcp://` speaks TLS.
+    pub fn uses_tls(&self) -> bool {
+        self.tls_ca.is_some() || self.tls_cert.is_some()
+    }
 }
 
 /// From `url` or `name=url`; hosts without a name get the machine's, the second one with `-2` behind it.

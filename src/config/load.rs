@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use engine::HostUrl;
 use toml::de::DeTable;
 
 use super::problem::{ConfigError, Origin, Problem};
@@ -16,6 +17,9 @@ pub const CONFIG_VARIABLE: &str = "DOCKSTREAM_CONFIG";
 
 /// Looked for in this order where no file is named.
 const FILES: [&str; 2] = ["./pipeline.toml", "/etc/dockstream/pipeline.toml"];
+
+/// Variables of others that count for the engine that is watched where none is named.
+const OTHERS: [&str; 4] = ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "HOME"];
 
 /// What the command line says about the configuration.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +57,7 @@ impl Environment {
 
 impl<V: Into<OsString>> FromIterator<(String, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, V)>>(variables: I) -> Self {
-        let ours = |name: &str| name.starts_with(PREFIX) || name == "DOCKER_HOST";
+        let ours = |name: &str| name.starts_with(PREFIX) || OTHERS.contains(&name);
         Self {
             variables: variables
                 .into_iter()
@@ -73,6 +77,38 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// Where each value that is not a default comes from, by key path.
     pub origins: BTreeMap<String, Origin>,
+}
+
+/// How a configuration was read, to read it again.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    overrides: Overrides,
+    environment: Environment,
+    folder: PathBuf,
+}
+
+impl Reading {
+    /// What `load` is given.
+    pub fn new(overrides: Overrides, environment: Environment, folder: impl Into<PathBuf>) -> Self {
+        Self { overrides, environment, folder: folder.into() }
+    }
+
+    /// Reads all layers.
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
+        load(&self.overrides, &self.environment, &self.folder)
+    }
+
+    /// From now on this file is meant and no other: without it, nothing would be watched that is in it.
+    pub fn keep_to(&mut self, file: Option<&Path>) {
+        if let Some(file) = file {
+            self.overrides.config = Some(file.to_owned());
+        }
+    }
+
+    /// What the file says now; else why it cannot be read.
+    pub fn text(&self) -> Result<String, ConfigError> {
+        find(&self.overrides, &self.environment, &self.folder).map(|(_, text)| text)
+    }
 }
 
 /// Reads all layers, checks the whole, and names everything that is wrong.
@@ -108,11 +144,7 @@ pub(super) fn assemble(
     let (mut problems, mut origins) = (reader.problems, reader.origins);
 
     if config.hosts.is_empty() {
-        let url = environment.text("DOCKER_HOST");
-        config.hosts.push(url.map_or_else(Host::default, Host::at));
-        if url.is_some() {
-            origins.insert("hosts[0].url".to_owned(), Origin::Variable("DOCKER_HOST".to_owned()));
-        }
+        config.hosts.push(usual_host(environment, folder, &mut origins));
     }
     // What stands in for a wrong value says nothing about the others.
     if problems.is_empty() {
@@ -123,6 +155,32 @@ pub(super) fn assemble(
     }
     ConfigError::unless_empty(problems)?;
     Ok(Loaded { config, file, origins })
+}
+
+/// The engine that Docker's own command line would speak to.
+fn usual_host(environment: &Environment, folder: &Path, origins: &mut BTreeMap<String, Origin>) -> Host {
+    let Some(url) = environment.text("DOCKER_HOST") else { return Host::default() };
+    let mut said = |key: &str, variable: &str| {
+        origins.insert(format!("hosts[0].{key}"), Origin::Variable(variable.to_owned()));
+    };
+    said("url", "DOCKER_HOST");
+    let mut host = Host::at(url);
+    let uses_tls = url.parse::<HostUrl>().is_ok_and(|url| url.may_use_tls());
+    if uses_tls && environment.text("DOCKER_TLS_VERIFY").is_some() {
+        let certificates = environment.text("DOCKER_CERT_PATH").map(PathBuf::from);
+        let certificates = certificates
+            .or_else(|| Some(Path::new(environment.text("HOME")?).join(".docker")))
+            .unwrap_or_else(|| PathBuf::from(".docker"));
+        let file = |name: &str| Some(certificates.join(name));
+        host.tls_ca = file("ca.pem");
+        said("tls_ca", "DOCKER_TLS_VERIFY");
+        // An engine may do without ours.
+        if folder.join(&certificates).join("cert.pem").exists() {
+            (host.tls_cert, host.tls_key) = (file("cert.pem"), file("key.pem"));
+            said("tls_cert", "DOCKER_TLS_VERIFY");
+        }
+    }
+    host
 }
 
 /// The configuration file and its text; no file is no error unless it was named.

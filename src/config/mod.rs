@@ -23,7 +23,7 @@ use std::time::Duration;
 use model::{HostName, NodeName};
 
 pub use host::machine_name;
-pub use load::{CONFIG_VARIABLE, Environment, Loaded, Overrides, load};
+pub use load::{CONFIG_VARIABLE, Environment, Loaded, Overrides, Reading, load};
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::{example, page};
 pub use values::{
@@ -85,6 +85,17 @@ impl Config {
         self.data_dir.join("deadletter")
     }
 
+    /// Takes over what `other` says of hosts, which can change while dockstream runs; the paths of the other keys that
+    /// differ, which a start alone takes up.
+    pub fn take_hosts_of(&mut self, other: &Self) -> Vec<String> {
+        self.hosts.clone_from(&other.hosts);
+        let event_arguments = std::mem::take(&mut self.collect.event_arguments);
+        self.collect = Collect { event_arguments, ..other.collect.clone() };
+        let mut keys = Vec::new();
+        self.differences(other, "", &mut keys);
+        keys
+    }
+
     /// Where the SQLite sink keeps its database: `sinks.sqlite.path`, else `dockstream.db` in the data folder.
     pub fn sqlite_path(&self) -> PathBuf {
         self.sinks.sqlite.path.clone().unwrap_or_else(|| self.data_dir.join("dockstream.db"))
@@ -93,24 +104,47 @@ impl Config {
 
 section! {
     /// The Docker hosts to watch, a `[[hosts]]` section each. Without any: the engine at `$DOCKER_HOST` where
-    /// that is set, else the local one, under the machine's host name.
+    /// that is set (with `$DOCKER_TLS_VERIFY` and `$DOCKER_CERT_PATH`, as Docker has them), else the local one,
+    /// under the machine's host name. They can be changed while dockstream runs: SIGHUP, or `--watch`.
     Host {
         /// Name of the host: with the container id it is a container's identity, so it must stay the same.
         /// Without it, the machine's host name.
         name: HostName = found(host::host_name, "edge-7"),
-        /// Address of the engine: `unix://` and the path of its socket.
+        /// Address of the engine: `unix:///path`, `tcp://host:port`, `https://host:port`, or `ssh://user@host:port`
+        /// with the path of its socket there behind it where that is not `/var/run/docker.sock`.
         url: String = value("unix:///var/run/docker.sock"),
+        /// The CA that signed the engine's certificate, as a PEM file. With it, or with `tls_cert`, `tcp://` speaks
+        /// TLS, and the certificate is verified. `https://` without it trusts the system's CAs.
+        tls_ca: Option<PathBuf> = unset("/etc/dockstream/edge-7/ca.pem"),
+        /// Our certificate for this engine, as a PEM file; read again when it was refused.
+        tls_cert: Option<PathBuf> = unset("/etc/dockstream/edge-7/cert.pem"),
+        /// The private key of `tls_cert`, as a PEM file.
+        tls_key: Option<PathBuf> = unset("/etc/dockstream/edge-7/key.pem"),
+        /// Whether `tcp://` without TLS may leave this machine. Whoever can read it on its way can own the host.
+        insecure: bool = value(false),
+        /// Private key file for `ssh://`. Without it: the agent at `$SSH_AUTH_SOCK`, then `~/.ssh/id_ed25519` and
+        /// `~/.ssh/id_ecdsa`.
+        ssh_key: Option<PathBuf> = unset("/home/ops/.ssh/id_ed25519"),
+        /// File with the host keys that are trusted for `ssh://`. Without it: `~/.ssh/known_hosts` and
+        /// `/etc/ssh/ssh_known_hosts`.
+        ssh_known_hosts: Option<PathBuf> = unset("/etc/dockstream/known_hosts"),
         /// Your own words about the host.
         labels: BTreeMap<String, String> = value({}),
         /// Connections at most for single calls; every stream has one of its own beside them.
         max_connections: NonZeroUsize = value(5),
         /// How long a single call may take.
         timeout: Duration = value("30s"),
+        /// How long a sign of life and the opening of a stream may take, connecting included.
+        connect_timeout: Duration = value("10s"),
+        /// Pause after the first failed attempt to reach the host; then it doubles. Streams wait meanwhile.
+        reconnect_min: Duration = value("200ms"),
+        /// Longest such pause. Where the host refuses us (keys, certificates, rights) it is a minute at least.
+        reconnect_max: Duration = value("10s"),
     }
 }
 
 section! {
-    /// What is asked of the engines, and how often.
+    /// What is asked of the engines, and how often. At SIGHUP, or with `--watch`, all but `event_arguments` is taken up.
     Collect {
         /// `stream` reads the engine's own stream of stats, `poll` asks for a sample of each container, `auto`
         /// polls where the engine can (API 1.44 and later) and streams elsewhere.

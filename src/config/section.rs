@@ -17,6 +17,9 @@ pub(crate) trait Section: Sized {
 
     /// Every value of this section, in the order in which `describe` lists the keys.
     fn print(&self, path: &str, values: &mut Vec<PrintedSection>);
+
+    /// The paths of the keys that have another value in `other`; of a list, its own.
+    fn differences(&self, other: &Self, path: &str, keys: &mut Vec<String>);
 }
 
 /// A section that may stand in the file any number of times.
@@ -142,6 +145,16 @@ macro_rules! section {
                     item.print(&$crate::config::section::join(path, stringify!($list)), values);
                 })+)?
                 $($(self.$sub.print(&$crate::config::section::join(path, stringify!($sub)), values);)+)?
+            }
+
+            fn differences(&self, other: &Self, path: &str, keys: &mut Vec<String>) {
+                $(if self.$field != other.$field {
+                    keys.push($crate::config::section::join(path, stringify!($field)));
+                })*
+                $($(if self.$list != other.$list {
+                    keys.push($crate::config::section::join(path, stringify!($list)));
+                })+)?
+                $($(self.$sub.differences(&other.$sub, &$crate::config::section::join(path, stringify!($sub)), keys);)+)?
             }
         }
     };

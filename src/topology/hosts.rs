@@ -1,19 +1,23 @@
-//! A group per Docker host.
+//! A group per Docker host, for those that are configured now.
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actor_runtime::{Backoff, ChildSpec, GroupSpec, Intensity, Quarantine, Strategy, mailbox};
-use pipeline::event_monitor::{EventMemory, EventMonitor, EventMonitorDeps};
+use model::HostName;
+use pipeline::event_monitor::{EventMonitor, EventMonitorDeps};
 use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, Link};
-use pipeline::images::{ImageBoard, ImageMemory, ImageTable, Images, ImagesDeps};
-use pipeline::inventory::{ContainerMemory, Inventory, InventoryDeps, Resync};
-use pipeline::ports::{EngineApi, Journal};
+use pipeline::host_set::{Fleet, HostMemory, HostSet, HostSetDeps, Wanted};
+use pipeline::images::{ImageBoard, Images, ImagesDeps};
+use pipeline::inventory::{Inventory, InventoryDeps, Resync};
+use pipeline::measured::Measured;
+use pipeline::ports::EngineApi;
 use pipeline::stats_stream::{Polls, StatsMode, StatsStreamDeps};
 use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
 
 use super::{MINUTE, Shared, TopologyError};
-use crate::config::{CollectMode, Config};
+use crate::config::{Collect, CollectMode, Config, Host};
 
 /// Signals on their way to an actor of a host are bounded by what is in flight; these actors get no data.
 const SIGNALS_ONLY: u32 = 1;
@@ -21,65 +25,147 @@ const SIGNALS_ONLY: u32 = 1;
 /// Polls in flight at once on one host.
 const POLLS: usize = 12;
 
-/// What the hosts need beside what is shared.
-#[derive(Clone)]
-pub(super) struct HostParts {
+/// The hosts that are watched, and how they are.
+pub(super) struct Hosts {
+    shared: Shared,
+    policies: Policies,
     board: HostBoard,
-    /// What is remembered of an engine outlives every group.
-    engines: Vec<Remembered>,
-    mode: StatsMode,
-    stats_interval: Duration,
-    discovery_interval: Duration,
-    image_interval: Duration,
-    labels: Arc<[String]>,
+    fleet: Fleet,
+    settings: BTreeMap<HostName, Settings>,
+    /// Counts the lives of hosts.
+    version: u64,
 }
 
-/// An engine, and what is remembered of it.
-#[derive(Clone)]
-struct Remembered {
-    engine: Arc<dyn EngineApi>,
-    events: Arc<EventMemory>,
-    containers: Arc<ContainerMemory>,
-    images: Arc<ImageMemory>,
-    image_table: Arc<Mutex<ImageTable>>,
+/// What the configuration says of a host, its own and that of all. Where it differs, the host begins anew.
+#[derive(Clone, PartialEq)]
+struct Settings {
+    host: Host,
+    collect: Collect,
 }
 
-impl HostParts {
-    pub fn new(config: &Config, board: HostBoard, engines: Vec<Arc<dyn EngineApi>>, journal: &dyn Journal) -> Self {
-        let marks = journal.marks();
-        let remembered = |engine: Arc<dyn EngineApi>| {
-            let mark = marks.get(&EventMemory::source_of(engine.host()));
-            let events = Arc::new(EventMemory::new(engine.host(), mark.map(Vec::as_slice)));
-            let containers = Arc::new(ContainerMemory::new(engine.host(), &marks));
-            let images = Arc::new(ImageMemory::new(engine.host(), &marks));
-            let image_table = Arc::new(Mutex::new(ImageTable::resuming(images.images())));
-            Remembered { engine, events, containers, images, image_table }
-        };
-        let mode = match config.collect.mode {
+/// What another configuration changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostChanges {
+    /// Watched from now on.
+    pub added: Vec<HostName>,
+    /// Begun anew, with other settings.
+    pub changed: Vec<HostName>,
+    /// Watched no more.
+    pub removed: Vec<HostName>,
+}
+
+impl HostChanges {
+    /// True where every host stays as it was.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Hosts {
+    pub fn new(shared: &Shared, board: HostBoard) -> Result<Self, TopologyError> {
+        let (policies, fleet) = (Policies::new()?, Fleet::default());
+        Ok(Self { shared: shared.clone(), policies, board, fleet, settings: BTreeMap::new(), version: 0 })
+    }
+
+    /// From now on these are watched: what is new begins, what is not named ends, what changed begins anew, and the
+    /// rest is not touched. `engine` is asked for the client of each that begins; where one fails nothing is changed.
+    pub fn want<E: From<TopologyError>>(
+        &mut self,
+        hosts: &[Host],
+        collect: &Collect,
+        mut engine: impl FnMut(&Host) -> Result<Arc<dyn EngineApi>, E>,
+    ) -> Result<HostChanges, E> {
+        let (before, mut version) = (self.fleet.wanted(), self.version);
+        let (mut changes, mut wanted, mut all) = (HostChanges::default(), BTreeMap::new(), BTreeMap::new());
+        for host in hosts {
+            let (name, settings) = (host.name.clone(), Settings::new(host, collect));
+            let known = self.settings.get(&name);
+            let same = before.get(&name).filter(|_| known == Some(&settings)).cloned();
+            let watched = match same {
+                Some(same) => same,
+                None => {
+                    let list = if known.is_some() { &mut changes.changed } else { &mut changes.added };
+                    list.push(name.clone());
+                    version += 1;
+                    self.wanted(version, engine(host)?, settings.clone())?
+                }
+            };
+            wanted.insert(name.clone(), watched);
+            all.insert(name, settings);
+        }
+        changes.removed = self.settings.keys().filter(|name| !all.contains_key(*name)).cloned().collect();
+        (self.settings, self.version) = (all, version);
+        if !changes.is_empty() {
+            self.fleet.want(wanted);
+        }
+        Ok(changes)
+    }
+
+    /// Watches these engines, each as `config` says of the host of its name.
+    pub fn want_engines(&mut self, config: &Config, engines: Vec<Arc<dyn EngineApi>>) -> Result<(), TopologyError> {
+        let mut engines: BTreeMap<_, _> = engines.into_iter().map(|engine| (engine.host().clone(), engine)).collect();
+        let configured = |name: &HostName| config.hosts.iter().find(|host| host.name == *name).cloned();
+        let host = |name: &HostName| configured(name).unwrap_or_else(|| Host { name: name.clone(), ..Host::default() });
+        let hosts: Vec<Host> = engines.keys().map(host).collect();
+        let engine = |host: &Host| Ok(engines.remove(&host.name).expect("each name is that of an engine"));
+        self.want::<TopologyError>(&hosts, &config.collect, engine).map(drop)
+    }
+
+    fn wanted(&self, version: u64, engine: Arc<dyn EngineApi>, settings: Settings) -> Result<Wanted, TopologyError> {
+        let probe = Backoff::try_new(settings.host.reconnect_min, settings.host.reconnect_max, 0.3)?;
+        let engine = Arc::new(Measured::new(engine, self.shared.metrics.clone()));
+        let watched = Watched { engine, probe, board: self.board.clone(), settings: Arc::new(settings) };
+        let (shared, policies) = (self.shared.clone(), self.policies);
+        Ok(Wanted { version, group: Arc::new(move |memory| host(&shared, &policies, &watched, memory)) })
+    }
+
+    /// The group of all hosts, which come and go in it.
+    pub fn group(&self) -> Result<GroupSpec, TopologyError> {
+        let (shared, fleet, board) = (self.shared.clone(), self.fleet.clone(), self.board.clone());
+        let (intensity, ended) = (Intensity::try_new(5, MINUTE)?, self.fleet.clone());
+        let group = GroupSpec::new("hosts", Strategy::OneForOne, intensity, self.policies.restart, move |group| {
+            fleet.none_lives();
+            let (_, inbox) = mailbox::<HostSet>(SIGNALS_ONLY);
+            let deps = HostSetDeps {
+                fleet: fleet.clone(),
+                group: group.clone(),
+                board: board.clone(),
+                journal: shared.journal.clone(),
+                router: shared.wiring.router.get(),
+                books: shared.books.clone(),
+                metrics: shared.metrics.clone(),
+            };
+            vec![ChildSpec::actor(SET, inbox, move |cell| HostSet::new(cell, deps))]
+        });
+        Ok(group.on_child_exit(move |exit| ended.ended(&exit.id)))
+    }
+}
+
+/// Its name beside those of the hosts: no host can have it.
+const SET: &str = "(set)";
+
+impl Settings {
+    fn new(host: &Host, collect: &Collect) -> Self {
+        // What a start alone takes up makes no host begin anew.
+        Self { host: host.clone(), collect: Collect { event_arguments: Vec::new(), ..collect.clone() } }
+    }
+
+    fn mode(&self) -> StatsMode {
+        match self.collect.mode {
             CollectMode::Auto => StatsMode::Auto,
             CollectMode::Stream => StatsMode::Stream,
             CollectMode::Poll => StatsMode::Poll,
-        };
-        Self {
-            board,
-            engines: engines.into_iter().map(remembered).collect(),
-            mode,
-            stats_interval: config.collect.stats_interval,
-            discovery_interval: config.collect.discovery_interval,
-            image_interval: config.collect.image_interval,
-            labels: config.collect.labels.clone().into(),
         }
     }
 }
 
-pub(super) fn group(shared: &Shared, parts: &HostParts) -> Result<GroupSpec, TopologyError> {
-    let (shared, parts) = (shared.clone(), parts.clone());
-    let policies = Policies::new()?;
-    let backoff = policies.restart;
-    Ok(GroupSpec::new("hosts", Strategy::OneForOne, Intensity::try_new(5, MINUTE)?, backoff, move |_| {
-        let host = |known: &Remembered| ChildSpec::group(host(&shared, &parts, &policies, known));
-        parts.engines.iter().map(host).collect()
-    }))
+/// A host, and how it is watched.
+#[derive(Clone)]
+struct Watched {
+    engine: Arc<dyn EngineApi>,
+    probe: Backoff,
+    board: HostBoard,
+    settings: Arc<Settings>,
 }
 
 /// The pauses and budgets of a host's actors.
@@ -87,7 +173,6 @@ pub(super) fn group(shared: &Shared, parts: &HostParts) -> Result<GroupSpec, Top
 struct Policies {
     restart: Backoff,
     reconnect: Backoff,
-    probe: Backoff,
     host: Intensity,
     streams: Quarantine,
 }
@@ -97,8 +182,6 @@ impl Policies {
         Ok(Self {
             restart: Backoff::try_new(Duration::from_millis(100), Duration::from_secs(30), 0.5)?,
             reconnect: Backoff::try_new(Duration::from_millis(100), Duration::from_secs(10), 0.5)?,
-            // A local engine that comes back is found within a few seconds.
-            probe: Backoff::try_new(Duration::from_millis(200), Duration::from_secs(5), 0.3)?,
             host: Intensity::try_new(10, MINUTE)?,
             streams: Quarantine { intensity: Intensity::try_new(5, MINUTE)?, lasting: 5 * MINUTE },
         })
@@ -107,9 +190,10 @@ impl Policies {
 
 /// One host. The streams stand right behind the connection: what fails after them leaves them running. The images stand
 /// last: they fail alone.
-fn host(shared: &Shared, parts: &HostParts, policies: &Policies, known: &Remembered) -> GroupSpec {
-    let (shared, parts, policies, known) = (shared.clone(), parts.clone(), *policies, known.clone());
-    let engine = known.engine.clone();
+fn host(shared: &Shared, policies: &Policies, watched: &Watched, memory: HostMemory) -> GroupSpec {
+    let (shared, policies) = (shared.clone(), *policies);
+    let Watched { engine, probe, board, settings } = watched.clone();
+    let labels: Arc<[String]> = settings.collect.labels.clone().into();
     let link = Link::default();
     let images = ImageBoard::default();
     let name = engine.host().to_string();
@@ -124,10 +208,11 @@ fn host(shared: &Shared, parts: &HostParts, policies: &Policies, known: &Remembe
         let connection = HostConnectionDeps {
             engine: engine.clone(),
             link: link.clone(),
-            board: parts.board.clone(),
+            labels: settings.host.labels.clone(),
+            board: board.clone(),
             router: router.clone(),
             books: shared.books.clone(),
-            backoff: policies.probe,
+            backoff: probe,
             metrics: shared.metrics.clone(),
         };
         let roster = Roster::default();
@@ -143,15 +228,15 @@ fn host(shared: &Shared, parts: &HostParts, policies: &Policies, known: &Remembe
         let inventory = InventoryDeps {
             engine: engine.clone(),
             link: link.clone(),
-            board: parts.board.clone(),
+            board: board.clone(),
             router: router.clone(),
             streams: set_mailbox.control(),
-            memory: known.containers.clone(),
+            memory: memory.containers.clone(),
             images: images.clone(),
             users: images_mailbox.control(),
             books: shared.books.clone(),
-            interval: parts.discovery_interval,
-            labels: parts.labels.clone(),
+            interval: settings.collect.discovery_interval,
+            labels: labels.clone(),
             metrics: shared.metrics.clone(),
             faults: shared.faults.clone(),
         };
@@ -164,7 +249,7 @@ fn host(shared: &Shared, parts: &HostParts, policies: &Policies, known: &Remembe
             reconcile: inventory_mailbox.control(),
             images: images_mailbox.control(),
             suspect: connection_mailbox.control(),
-            memory: known.events.clone(),
+            memory: memory.events.clone(),
             journal: shared.journal.clone(),
             books: shared.books.clone(),
             backoff: policies.reconnect,
@@ -174,13 +259,13 @@ fn host(shared: &Shared, parts: &HostParts, policies: &Policies, known: &Remembe
         let watched = ImagesDeps {
             engine: engine.clone(),
             link: link.clone(),
-            table: known.image_table.clone(),
-            memory: known.images.clone(),
+            table: memory.table.clone(),
+            memory: memory.images.clone(),
             board: images.clone(),
             digests: inventory_mailbox.control(),
             router: router.clone(),
             books: shared.books.clone(),
-            interval: parts.image_interval,
+            interval: settings.collect.image_interval,
             metrics: shared.metrics.clone(),
             faults: shared.faults.clone(),
         };
@@ -193,10 +278,10 @@ fn host(shared: &Shared, parts: &HostParts, policies: &Policies, known: &Remembe
                 suspect: connection_mailbox.control(),
                 look: inventory_mailbox.control(),
                 books: shared.books.clone(),
-                mode: parts.mode,
-                interval: parts.stats_interval,
+                mode: settings.mode(),
+                interval: settings.collect.stats_interval,
                 polls: Arc::new(Polls::new(POLLS)),
-                silence: parts.board.silence().clone(),
+                silence: board.silence().clone(),
                 backoff: policies.reconnect,
                 metrics: shared.metrics.clone(),
                 faults: shared.faults.clone(),

@@ -42,8 +42,9 @@ use pipeline::parser::{EventPolicy, Parser, ParserDeps};
 use pipeline::ports::{DeadLetter, EngineApi, Journal};
 use pipeline::sink::{Sink, SinkDeps};
 
-use crate::config::Config;
-use hosts::HostParts;
+use crate::config::{Config, Host};
+pub use hosts::HostChanges;
+use hosts::Hosts;
 pub use journal::open as open_journal;
 pub use sinks::SinkPlan;
 pub use view::View;
@@ -119,6 +120,7 @@ pub struct Topology {
     view: View,
     books: Arc<Books>,
     journal: Arc<dyn Journal>,
+    hosts: Hosts,
     arbiters: Vec<Arbiter>,
 }
 
@@ -146,12 +148,13 @@ impl Topology {
         let healths: Vec<_> = parts.sinks.iter().map(|plan| (plan.name.clone(), plan.health.clone())).collect();
         let delivery = delivery(&shared, config, ledger, (parts.sinks, parts.dead_letter), &mut threads)?;
         let parsing = parsing(&shared, config, &mut threads)?;
-        let hosts = hosts::group(&shared, &HostParts::new(config, board.clone(), parts.engines, &*journal))?;
+        let mut hosts = Hosts::new(&shared, board.clone())?;
+        hosts.want_engines(config, parts.engines)?;
         // The view needs the tree, and the API server, a part of the tree, needs the view.
         let tree_slot: Arc<std::sync::OnceLock<Tree>> = Arc::default();
         let view = View::new(tree_slot.clone(), metrics, journal.clone(), books.clone(), board, healths);
         let serving = serving(parts.serving, &view, &mut threads)?;
-        let mut groups = Some([Some(delivery), Some(parsing), Some(hosts), serving]);
+        let mut groups = Some([Some(delivery), Some(parsing), Some(hosts.group()?), serving]);
         let root = GroupSpec::new(
             "dockstream",
             Strategy::RestForOne,
@@ -165,7 +168,17 @@ impl Topology {
         .drain_before_escalation(config.shutdown.grace);
         let root = Root::start(root);
         tree_slot.set(root.tree()).ok();
-        Ok(Self { root, view, books, journal, arbiters: threads.arbiters })
+        Ok(Self { root, view, books, journal, hosts, arbiters: threads.arbiters })
+    }
+
+    /// Watches the hosts of `config` from now on, by its keys that say how. Hosts that stay as they were are not
+    /// touched; `engine` is asked for the client of each other one, and where one fails nothing is changed.
+    pub fn watch_hosts<E: From<TopologyError>>(
+        &mut self,
+        config: &Config,
+        engine: impl FnMut(&Host) -> Result<Arc<dyn EngineApi>, E>,
+    ) -> Result<HostChanges, E> {
+        self.hosts.want(&config.hosts, &config.collect, engine)
     }
 
     /// What there is to see of it.

@@ -36,6 +36,11 @@ impl View {
         Self { tree, metrics, journal, books, board, sinks }
     }
 
+    /// The metrics of the process, to count in.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// The metrics of the process, up to date.
     pub fn fresh_metrics(&self) -> &Metrics {
         if let Some(tree) = self.tree.get() {

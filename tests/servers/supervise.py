@@ -72,11 +72,12 @@ def free_port() -> int:
 class Server:
     """A supervised server process and the loop that obeys commands for it."""
 
-    def __init__(self, args, folder, command, answers, addresses):
+    def __init__(self, args, folder, command, answers, addresses, inherited=()):
         self.folder, self.keep = folder, args.keep
         self.command = [str(word) for word in command]
         self.answers = answers  # () -> bool: does it answer a request now?
         self.addresses = addresses
+        self.inherited = inherited  # descriptors the process gets
         self.ready_within = args.ready_within
         self.process = None
         self.status = None  # exit status of the last process; None while it runs
@@ -126,7 +127,8 @@ class Server:
             with open(self.folder / "server.log", "ab") as log:
                 # The kernel kills the server should this process be killed before it can.
                 self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *self.command], cwd=self.folder,
-                                                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                                                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                                                pass_fds=self.inherited)
         deadline = time.monotonic() + self.ready_within
         while not self.ending:
             self._reap()

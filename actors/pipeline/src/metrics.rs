@@ -1,10 +1,12 @@
 //! dockstream's own metrics. Every name is here, and nowhere else.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actor_runtime::{NodeView, Tree};
 use model::{Batch, LossReason, Stream};
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{
     CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
     proto::MetricFamily,
@@ -25,6 +27,7 @@ pub struct Metrics {
     images: IntGaugeVec,
     streams: IntGaugeVec,
     silent: IntGaugeVec,
+    connections: IntGaugeVec,
     events: IntCounterVec,
     event_gaps: IntCounterVec,
     batches: IntCounterVec,
@@ -50,6 +53,7 @@ pub struct Metrics {
     backpressure: CounterVec,
     restarts: IntCounterVec,
     quarantines: IntCounterVec,
+    reloads: IntCounterVec,
     http: HistogramVec,
     /// Held while counters catch up: two at once would raise them twice.
     refreshing: Mutex<()>,
@@ -98,12 +102,21 @@ impl Metrics {
                 "failed engine calls and broken streams",
                 &["host", "failure"],
             )?,
-            engine_calls: histogram("api_call_duration_seconds", "engine calls", &["host", "call"])?,
+            engine_calls: histogram(
+                "api_call_duration_seconds",
+                "engine calls, until they were answered or had failed; of a stream its opening",
+                &["host", "call"],
+            )?,
             discovery: histogram("discovery_duration_seconds", "a full look at all containers of a host", &["host"])?,
             host_up: gauge("host_up", "1 where the engine answers", &["host"])?,
             containers: gauge("containers_discovered", "containers by the last inventory", &["host", "state"])?,
             images: gauge("images_discovered", "images by the last look", &["host"])?,
-            streams: gauge("active_connections", "stats streams that are followed", &["host"])?,
+            streams: gauge("followed_containers", "containers whose stats are followed", &["host"])?,
+            connections: gauge(
+                "active_connections",
+                "open connections to the engine: a stream each, and those kept for calls",
+                &["host"],
+            )?,
             silent: gauge("silent_streams", "running containers of which the engine gives no stats", &["host"])?,
             events: counter(
                 "events_processed_total",
@@ -166,6 +179,11 @@ impl Metrics {
             )?,
             restarts: counter("restarts_total", "actors restarted, by how they had ended", &["exit"])?,
             quarantines: counter("quarantines_total", "streams set aside for failing too often", &[])?,
+            reloads: counter(
+                "config_reloads_total",
+                "configurations read again, by what became of them",
+                &["outcome"],
+            )?,
             http: histogram("http_request_duration_seconds", "answered requests", &["route", "status"])?,
             refreshing: Mutex::default(),
             registry,
@@ -206,7 +224,12 @@ impl Metrics {
         self.host_up.with_label_values(&[host]).set(i64::from(is_up));
     }
 
-    /// How many stats streams of a host are followed.
+    /// How many connections to a host are open.
+    pub fn connections(&self, host: &str, count: u64) {
+        self.connections.with_label_values(&[host]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Of how many containers of a host the stats are followed.
     pub fn streams(&self, host: &str, count: usize) {
         self.streams.with_label_values(&[host]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
@@ -214,6 +237,26 @@ impl Metrics {
     /// How many running containers of a host give no stats.
     pub fn silent(&self, host: &str, count: usize) {
         self.silent.with_label_values(&[host]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A host is no longer watched: its series end.
+    pub fn forget_host(&self, host: &str) {
+        forget(&self.engine_errors, host);
+        forget(&self.engine_calls, host);
+        forget(&self.discovery, host);
+        forget(&self.host_up, host);
+        forget(&self.containers, host);
+        forget(&self.images, host);
+        forget(&self.streams, host);
+        forget(&self.silent, host);
+        forget(&self.connections, host);
+        forget(&self.events, host);
+        forget(&self.event_gaps, host);
+    }
+
+    /// A changed configuration was `taken` up, or `refused`.
+    pub fn reloaded(&self, outcome: &str) {
+        self.reloads.with_label_values(&[outcome]).inc();
     }
 
     /// An event taken: `new`, `duplicate` or `dropped`.
@@ -338,6 +381,20 @@ impl Metrics {
     /// All metrics, in Prometheus' text format.
     pub fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.gather()).unwrap_or_default()
+    }
+}
+
+/// Ends the series of a host.
+fn forget<B: MetricVecBuilder>(metric: &MetricVec<B>, host: &str) {
+    for family in metric.collect() {
+        for series in family.get_metric() {
+            let labels: HashMap<&str, &str> =
+                series.get_label().iter().map(|label| (label.name(), label.value())).collect();
+            if labels.get("host") == Some(&host) {
+                // It can only be gone already.
+                metric.remove(&labels).ok();
+            }
+        }
     }
 }
 

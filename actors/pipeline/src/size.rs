@@ -69,7 +69,7 @@ impl Size for ImageVersionRecord {
 
 impl Size for HostRecord {
     fn size(&self) -> usize {
-        size_of::<Self>() + 256
+        size_of::<Self>() + texts(&self.labels) + 256
     }
 }
 

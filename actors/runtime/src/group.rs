@@ -16,6 +16,8 @@ mod timers;
 
 type Build = Box<dyn FnMut(&GroupHandle) -> Vec<ChildSpec> + Send>;
 
+type Exits = Box<dyn Fn(ChildExit) + Send>;
+
 /// A group, described before it lives.
 ///
 /// Children named by `build` are static: started in order, ended in reverse order, supervised by the
@@ -27,7 +29,7 @@ pub struct GroupSpec {
     intensity: Intensity,
     backoff: Backoff,
     quarantine: Option<Quarantine>,
-    exits: Option<Control<ChildExit>>,
+    exits: Option<Exits>,
     last_drain: Option<Duration>,
     build: Build,
     handle: GroupHandle,
@@ -95,8 +97,15 @@ impl GroupSpec {
     }
 
     /// Names who is told when a dynamic child has ended for good.
-    pub fn report_exits_to(mut self, exits: Control<ChildExit>) -> Self {
-        self.exits = Some(exits);
+    pub fn report_exits_to(self, exits: Control<ChildExit>) -> Self {
+        self.on_child_exit(move |exit| {
+            exits.signal(exit);
+        })
+    }
+
+    /// Calls `told` when a dynamic child has ended for good: on the group's thread, so it neither waits nor panics.
+    pub fn on_child_exit(mut self, told: impl Fn(ChildExit) + Send + 'static) -> Self {
+        self.exits = Some(Box::new(told));
         self
     }
 

@@ -72,6 +72,8 @@ impl Root {
     /// Drains as [`Root::drain`] does; once `hurry` is done, what still runs is ended as if the time were over.
     pub async fn drain_unless(mut self, grace: Duration, hurry: impl Future<Output = ()>) -> DrainReport {
         let until = Instant::now().checked_add(grace).unwrap_or_else(crate::group::far_future);
+        // What was removed before, and did not drain in its time, says nothing about this.
+        self.node.forget_cut_short();
         self.commands.send(Command::Drain { until }).ok();
         tokio::select! {
             _ = self.ended() => return self.finish().await,

@@ -189,6 +189,11 @@ impl Node {
         }
     }
 
+    /// Forgets what [`Node::cut_short`] noted so far.
+    pub fn forget_cut_short(&self) {
+        lock(&self.totals.cut_short).clear();
+    }
+
     /// Everything noted by [`Node::cut_short`], anywhere in the tree, in the order of the alphabet.
     pub fn all_cut_short(&self) -> Vec<String> {
         lock(&self.totals.cut_short).iter().cloned().collect()

@@ -87,7 +87,10 @@ pub(crate) fn answered(
 pub(crate) fn from_chain(url: impl Display, what: impl Display, error: &(dyn Error + 'static)) -> EngineError {
     let mut deepest = error;
     loop {
-        if let Some(ours) = deepest.downcast_ref::<EngineError>() {
+        // What an I/O error holds is not its source: its source is the source of that.
+        let held = deepest.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let held = held.and_then(|held| held.downcast_ref::<EngineError>());
+        if let Some(ours) = held.or_else(|| deepest.downcast_ref::<EngineError>()) {
             return ours.clone();
         }
         match deepest.source() {

@@ -16,11 +16,11 @@ use crate::error::{Concern, failed};
 use crate::identity::{self, Ping};
 use crate::inspect::Inspected;
 use crate::inventory::{self, Listed};
-use crate::transport::Transport;
+use crate::transport::{SshOptions, TlsOptions, Transport};
 use crate::unary::{ApiVersion, Pool, Unary};
 use crate::{HostUrl, events, http, images};
 
-/// Bounds on what one host is asked.
+/// How one host is reached, and bounds on what it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostOptions {
     /// Inventory calls at once.
@@ -29,8 +29,12 @@ pub struct HostOptions {
     pub max_polls: usize,
     /// Deadline of a call with one answer, waiting for its turn included.
     pub call_timeout: Duration,
-    /// Deadline of a sign of life, and of the head of a stream.
+    /// Deadline of a sign of life, and of the head of a stream; connecting included.
     pub head_timeout: Duration,
+    /// Certificates, for TCP; without any, `tcp://` is plain.
+    pub tls: Option<TlsOptions>,
+    /// Keys and known hosts, for SSH.
+    pub ssh: SshOptions,
     /// Environment variables whose values are told; of all others only the names are.
     pub environment: Vec<String>,
 }
@@ -42,12 +46,14 @@ impl Default for HostOptions {
             max_polls: 16,
             call_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),
+            tls: None,
+            ssh: SshOptions::default(),
             environment: Vec::new(),
         }
     }
 }
 
-/// A Docker or Podman engine behind a socket.
+/// A Docker or Podman engine, here or elsewhere.
 ///
 /// Streams have a connection each and are read by our own reader; calls with one answer share pooled connections.
 /// Nothing is tried twice here, a full listen queue apart: the caller knows when it is worth it.
@@ -70,9 +76,13 @@ impl Host {
     /// A host by its address. Nothing is opened yet.
     ///
     /// # Errors
-    /// Where the client cannot be set up at all, which no address causes.
+    /// Where the client cannot be set up at all: the address has a host that cannot have a certificate, or there is
+    /// nobody to log in as.
     pub fn new(name: HostName, url: &HostUrl, options: &HostOptions) -> Result<Self, EngineError> {
-        let transport = Transport::new(url);
+        let url = url.with_port(options.tls.is_some());
+        // A step that takes all the time there is says so itself, and says which it was.
+        let patience = options.head_timeout * 4 / 5;
+        let transport = Transport::new(&url, options.tls.as_ref(), &options.ssh, patience)?;
         let url: Arc<str> = url.to_string().into();
         let version = ApiVersion::default();
         let kept = options.max_connections + options.max_polls;
@@ -180,5 +190,9 @@ impl EngineApi for Host {
             ));
         }
         Ok(frame)
+    }
+
+    fn connections(&self) -> u64 {
+        self.transport.open()
     }
 }

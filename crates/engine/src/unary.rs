@@ -20,7 +20,7 @@ use pipeline::ports::{EngineError, EngineFailure};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
-use crate::error::{Concern, answered, broken, failed, from_chain, malformed, timed_out};
+use crate::error::{Concern, answered, failed, from_chain, malformed, timed_out};
 use crate::transport::{Connection, Transport};
 
 /// Most bytes of one answer: a list of 1 000 containers has 0.8 MB.
@@ -174,7 +174,7 @@ impl Unary {
             Err(error) if error.is::<LengthLimitError>() => {
                 Err(malformed(&self.pool.url, what, format_args!("longer than {ANSWER} bytes")))
             }
-            Err(error) => Err(broken(&self.pool.url, what, error)),
+            Err(error) => Err(from_chain(&self.pool.url, what, &*error)),
         }
     }
 
@@ -190,7 +190,7 @@ impl Unary {
             }
             Error::HyperLegacyError { err } => from_chain(&self.pool.url, what, err),
             Error::HyperResponseError { err } => from_chain(&self.pool.url, what, err),
-            Error::IOError { err } => broken(&self.pool.url, what, err),
+            Error::IOError { err } => from_chain(&self.pool.url, what, err),
             other => failed(EngineFailure::Request, format_args!("{}: {what}: {other}", self.pool.url)),
         }
     }

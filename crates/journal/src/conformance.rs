@@ -35,24 +35,8 @@ pub(crate) fn batch(stream: Stream, epoch: u64, first: u64, count: u64, bytes: u
 }
 
 pub(crate) fn host(loss: &LossRecord) -> model::HostRecord {
-    model::HostRecord {
-        host: model::HostName::try_new("h").unwrap(),
-        url: String::new(),
-        status: model::HostStatus::Up,
-        last_error: None,
-        engine: None,
-        engine_version: None,
-        api_version: None,
-        os: None,
-        kernel: None,
-        cgroup_version: None,
-        cpus: None,
-        memory_bytes: None,
-        response_ns: None,
-        containers: None,
-        containers_running: None,
-        observed_at: loss.first_at,
-    }
+    let host = model::HostName::try_new("h").unwrap();
+    model::HostRecord::new(host, "", model::HostStatus::Up, loss.first_at)
 }
 
 pub(crate) fn losses(first: u64, count: u64) -> Batch {

@@ -1,5 +1,7 @@
 //! Hosts: what is known of each engine and its machine.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{HostName, Timestamp};
@@ -14,6 +16,8 @@ pub enum HostStatus {
     Up,
     /// The engine does not answer; `last_error` says why.
     Down,
+    /// It is no longer watched: the configuration does not name it any more.
+    Removed,
 }
 
 impl HostStatus {
@@ -23,6 +27,7 @@ impl HostStatus {
             Self::Connecting => "connecting",
             Self::Up => "up",
             Self::Down => "down",
+            Self::Removed => "removed",
         }
     }
 }
@@ -34,10 +39,22 @@ pub struct HostRecord {
     pub host: HostName,
     /// Address of its engine, without secrets.
     pub url: String,
+    /// The configuration's own words about it.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Whether it answers.
     pub status: HostStatus,
+    /// Since when it does, or does not.
+    #[serde(default)]
+    pub status_since: Option<Timestamp>,
     /// Why it does not, in one line.
     pub last_error: Option<String>,
+    /// Attempts to reach it that failed in a row; 0 while it answers.
+    #[serde(default)]
+    pub failures: u64,
+    /// When it is tried again; null while it answers.
+    #[serde(default)]
+    pub retry_at: Option<Timestamp>,
     /// `docker` or `podman`.
     pub engine: Option<String>,
     /// Engine version.
@@ -62,4 +79,32 @@ pub struct HostRecord {
     pub containers_running: Option<u64>,
     /// When this state was seen.
     pub observed_at: Timestamp,
+}
+
+impl HostRecord {
+    /// A host of which nothing else is known.
+    pub fn new(host: HostName, url: impl Into<String>, status: HostStatus, observed_at: Timestamp) -> Self {
+        Self {
+            host,
+            url: url.into(),
+            labels: BTreeMap::new(),
+            status,
+            status_since: None,
+            last_error: None,
+            failures: 0,
+            retry_at: None,
+            engine: None,
+            engine_version: None,
+            api_version: None,
+            os: None,
+            kernel: None,
+            cgroup_version: None,
+            cpus: None,
+            memory_bytes: None,
+            response_ns: None,
+            containers: None,
+            containers_running: None,
+            observed_at,
+        }
+    }
 }

@@ -219,8 +219,12 @@ pub(crate) fn host(observed_at: Timestamp) -> HostRecord {
     HostRecord {
         host: HostName::try_new("edge-1").unwrap(),
         url: "unix:///var/run/docker.sock".into(),
+        labels: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
         status: HostStatus::Up,
+        status_since: Some(observed_at),
         last_error: None,
+        failures: 3,
+        retry_at: Some(observed_at),
         engine: Some("docker".into()),
         engine_version: Some("20.10.24".into()),
         api_version: Some("1.41".into()),

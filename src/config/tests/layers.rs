@@ -125,6 +125,26 @@ fn docker_host_stands_in_for_hosts_that_nobody_configured() {
 }
 
 #[test]
+fn dockers_own_variables_for_tls_count_for_the_engine_at_docker_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let variables = [("DOCKER_HOST", "tcp://dind:2376"), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", path)];
+    let host = |variables: &[(&str, &str)]| layered("", variables, &[]).unwrap().config.hosts.remove(0);
+    let file = |name: &str| Some(folder.path().join(name));
+    let trusting = host(&variables);
+    assert_eq!((trusting.tls_ca, trusting.tls_cert, trusting.tls_key), (file("ca.pem"), None, None));
+    std::fs::write(folder.path().join("cert.pem"), "").unwrap();
+    let mutual = host(&variables);
+    assert_eq!((mutual.tls_cert, mutual.tls_key), (file("cert.pem"), file("key.pem")));
+
+    let at_home = host(&[variables[0], variables[1], ("HOME", "/home/ops")]);
+    assert_eq!(at_home.tls_ca, Some("/home/ops/.docker/ca.pem".into()));
+    let socket = host(&[("DOCKER_HOST", "unix:///x.sock"), variables[1], variables[2]]);
+    assert_eq!(socket.tls_ca, None, "a socket needs no certificates");
+    assert!(layered("", &variables[..1], &[]).unwrap_err().contains("plain TCP beyond this machine"));
+}
+
+#[test]
 fn hosts_are_read_with_all_their_keys() {
     let toml = "[[hosts]]\nname = \"a\"\nurl = \"unix:///a.sock\"\nlabels = { rack = \"7\" }\nmax_connections = 2\ntimeout = \"3s\"\n[[hosts]]\nname = \"b\"\n[hosts.labels]\nrack = 8\n";
     let hosts = file(toml).unwrap().config.hosts;
@@ -208,4 +228,23 @@ fn the_journal_can_be_named_in_one_word_in_the_place_of_its_section() {
         "`journal.kind` (pipeline.toml:1): expected \"disk\" or \"memory\", found \"tape\""
     );
     assert!(file("journal = 5").unwrap_err().contains("this is a section"));
+}
+
+#[test]
+fn what_another_configuration_says_of_hosts_is_taken_over_and_the_other_keys_that_differ_are_named() {
+    let mut running = file("[sinks.clickhouse]\npassword = \"old\"\n").unwrap().config;
+    let toml = "node = \"other\"\n[[hosts]]\nname = \"edge\"\n[collect]\nmode = \"poll\"\nstats_interval = \"1s\"\n\
+                labels = [\"team\"]\ndiscovery_interval = \"7s\"\nevent_arguments = [\"exec_create\"]\n\
+                [sinks.clickhouse]\npassword = \"new\"\n";
+    let changed = file(toml).unwrap().config;
+    let left = ["node", "collect.event_arguments", "sinks.clickhouse.password"];
+    assert_eq!(running.take_hosts_of(&changed), left);
+    assert_eq!(running.hosts, changed.hosts);
+    let taken = Config { node: changed.node.clone(), sinks: changed.sinks.clone(), ..running.clone() };
+    let events = changed.collect.event_arguments.clone();
+    assert_eq!(
+        Config { collect: crate::config::Collect { event_arguments: events, ..taken.collect.clone() }, ..taken },
+        changed
+    );
+    assert_eq!(running.take_hosts_of(&changed), left, "until the next start");
 }

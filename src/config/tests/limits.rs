@@ -85,10 +85,9 @@ fn two_hosts_cannot_have_one_name() {
 
 #[test]
 fn an_engines_address_that_cannot_be_used_is_refused() {
-    let supported = "supported: unix:// with an absolute path, such as unix:///var/run/docker.sock";
     assert_eq!(
-        said("[[hosts]]\nurl = \"tcp://10.0.0.7:2376\""),
-        format!("`hosts[0].url` (pipeline.toml:2): `tcp://` is not supported; {supported}")
+        said("[[hosts]]\nurl = \"npipe:////./pipe/docker_engine\""),
+        "`hosts[0].url` (pipeline.toml:2): `npipe://` is not supported; supported: unix:///var/run/docker.sock, tcp://host:2376, https://host:2376, ssh://user@host"
     );
     assert_eq!(
         said("[[hosts]]\nurl = \"unix://docker.sock\""),
@@ -99,7 +98,47 @@ fn an_engines_address_that_cannot_be_used_is_refused() {
         "`hosts[0].url` (pipeline.toml:2): an engine's address begins with a scheme, such as unix:///var/run/docker.sock"
     );
     let docker_host = layered("", &[("DOCKER_HOST", "tcp://dind:2375")], &[]).unwrap_err();
-    assert_eq!(docker_host, format!("`hosts[0].url` (DOCKER_HOST): `tcp://` is not supported; {supported}"));
+    assert!(docker_host.starts_with("`hosts[0].url` (DOCKER_HOST): tcp://dind:2375 is plain TCP beyond this machine"));
+}
+
+#[test]
+fn plain_tcp_stays_on_this_machine_unless_that_is_accepted() {
+    let host = |rest: &str| layered(&format!("[[hosts]]\nurl = \"tcp://10.0.0.7\"\n{rest}"), &[], &[]);
+    let error = host("").unwrap_err();
+    assert!(error.starts_with("`hosts[0].url` (pipeline.toml:2): tcp://10.0.0.7 is plain TCP beyond"), "{error}");
+    assert!(error.contains("`insecure = true`") && error.contains("`tls_ca`"), "{error}");
+    for rest in ["insecure = true", "tls_ca = \"ca.pem\"", "tls_cert = \"cert.pem\"\ntls_key = \"key.pem\""] {
+        assert!(host(rest).is_ok(), "{rest}");
+    }
+    assert!(layered("[[hosts]]\nurl = \"tcp://127.0.0.1:2375\"", &[], &[]).is_ok());
+}
+
+#[test]
+fn a_key_that_means_nothing_for_an_address_or_misses_its_other_half_is_refused() {
+    for (toml, expected) in [
+        (
+            "[[hosts]]\ntls_ca = \"ca.pem\"",
+            "`hosts[0].tls_ca` (pipeline.toml:2): it means something for tcp:// and https:// only, and this host is at unix:///var/run/docker.sock",
+        ),
+        (
+            "[[hosts]]\nurl = \"https://edge-1\"\nssh_key = \"id\"",
+            "`hosts[0].ssh_key` (pipeline.toml:3): it means something for ssh:// only, and this host is at https://edge-1",
+        ),
+        (
+            "[[hosts]]\nurl = \"https://edge-1\"\ntls_cert = \"cert.pem\"",
+            "`hosts[0].tls_cert` (pipeline.toml:3): its private key is missing: set `tls_key`",
+        ),
+        (
+            "[[hosts]]\nurl = \"https://edge-1\"\ntls_key = \"key.pem\"",
+            "`hosts[0].tls_key` (pipeline.toml:3): its certificate is missing: set `tls_cert`",
+        ),
+        (
+            "[[hosts]]\nreconnect_min = \"20s\"",
+            "`hosts[0].reconnect_min` (pipeline.toml:2): 20s is longer than `reconnect_max` (10s)",
+        ),
+    ] {
+        assert_eq!(said(toml), expected, "{toml}");
+    }
 }
 
 #[test]

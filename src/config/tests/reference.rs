@@ -132,6 +132,7 @@ fn hosts() -> impl Strategy<Value = Vec<Host>> {
             labels,
             max_connections: NonZeroUsize::new(connections).unwrap(),
             timeout,
+            ..Host::default()
         },
     );
     vec(host, 1..4).prop_map(|mut hosts| {

@@ -74,12 +74,22 @@ impl Dockerd {
         if restart == Restart::Live {
             args.push("--live-restore");
         }
-        let server = Server::start("dockerd", User::Root, &args);
+        Self::start_as(&args)
+    }
+
+    /// Starts an engine that listens on a port of 127.0.0.1 as well ([`Self::tcp_url`]): in plain, or with TLS on both sides
+    /// where `tls` is a folder of an [`Authority`](crate::Authority).
+    #[must_use]
+    pub fn start_on_tcp(tls: Option<&Path>) -> Self {
+        let tls = tls.map(|folder| format!("--tls={}", folder.display()));
+        let args: Vec<&str> = ["--tcp"].into_iter().chain(tls.as_deref()).collect();
+        Self::start_as(&args)
+    }
+
+    fn start_as(args: &[&str]) -> Self {
+        let server = Server::start("dockerd", User::Root, args);
         let socket = PathBuf::from(server.address("socket"));
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../servers/image.sh");
-        let made = Command::new("sh").arg(script).arg(&socket).output();
-        let made = made.unwrap_or_else(|error| panic!("cannot make the image: {error}"));
-        assert!(made.status.success(), "cannot make the image: {}", String::from_utf8_lossy(&made.stderr));
+        make_image(&socket);
         Self { server, socket }
     }
 
@@ -109,6 +119,12 @@ impl Dockerd {
     #[must_use]
     pub fn url(&self) -> String {
         format!("unix://{}", self.socket.display())
+    }
+
+    /// The engine's address on TCP, `tcp://127.0.0.1:…`, where it was started with one.
+    #[must_use]
+    pub fn tcp_url(&self) -> String {
+        format!("tcp://127.0.0.1:{}", self.server.address("port"))
     }
 
     /// Runs the docker command line against this engine: [`docker`].
@@ -164,6 +180,14 @@ impl Deref for Dockerd {
     fn deref(&self) -> &Server {
         &self.server
     }
+}
+
+/// Makes the one image in the engine at `socket`.
+pub(crate) fn make_image(socket: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../servers/image.sh");
+    let made = Command::new("sh").arg(script).arg(socket).output();
+    let made = made.unwrap_or_else(|error| panic!("cannot make the image: {error}"));
+    assert!(made.status.success(), "cannot make the image: {}", String::from_utf8_lossy(&made.stderr));
 }
 
 /// Runs the docker command line against the engine at `socket` and gives what it wrote, without the last line end. Panics

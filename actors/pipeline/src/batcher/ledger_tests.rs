@@ -8,23 +8,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn host(number: u64) -> Box<HostRecord> {
+    let host = HostName::try_new("h").unwrap();
     Box::new(HostRecord {
-        host: HostName::try_new("h").unwrap(),
-        url: String::new(),
-        status: HostStatus::Up,
-        last_error: None,
-        engine: None,
-        engine_version: None,
-        api_version: None,
-        os: None,
-        kernel: None,
-        cgroup_version: None,
-        cpus: None,
         memory_bytes: Some(number),
-        response_ns: None,
-        containers: None,
-        containers_running: None,
-        observed_at: Timestamp::default(),
+        ..HostRecord::new(host, "", HostStatus::Up, Timestamp::default())
     })
 }
 

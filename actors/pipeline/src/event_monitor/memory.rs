@@ -139,6 +139,17 @@ impl EventMemory {
         Some(Mark { source: self.source.clone(), position: Some(mark::encode(since + OVERLAP, &[])) })
     }
 
+    /// The name of its mark.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// What the journal's mark is to be now; `None` where the events have not begun.
+    pub fn present_mark(&self) -> Option<Mark> {
+        self.lock().last?;
+        Some(self.mark(&[]))
+    }
+
     /// Events are, or were until now, listened to.
     pub(super) fn listened(&self) {
         self.lock().heard_at = Some(Instant::now());

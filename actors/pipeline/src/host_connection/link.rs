@@ -113,6 +113,11 @@ impl HostBoard {
         }
     }
 
+    /// Takes a host away that is no longer watched; what was shown of it.
+    pub fn remove(&self, host: &HostName) -> Option<HostRecord> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).remove(host)
+    }
+
     /// The state of a host.
     pub fn get(&self, host: &HostName) -> Option<HostRecord> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned()

@@ -1,17 +1,18 @@
 //! HostConnection: finds out whether an engine answers, and tells all who wait for it.
 //!
-//! In: [`Suspect`] from streams that broke. Out: the [`Link`] of the host, host records to the parser.
-//! Owns the host records that wait for a parser; a restart asks the engine anew.
+//! In: [`Suspect`] from streams that broke. Out: the [`Link`] of the host; host records, and an event where the host
+//! goes or comes, to the parser. Owns those that wait for a parser; a restart asks the engine anew.
 
 mod link;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::prelude::{Actor, AsyncContext, Context, Handler, Message};
 use actor_runtime::{Backoff, Cell, Drain, Exit};
-use model::{HostRecord, HostStatus, OsFamily, Timestamp};
+use model::{EngineEvent, HostRecord, HostStatus, OsFamily, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
@@ -33,6 +34,10 @@ const SUSPICION_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two host records where nothing changed.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Shortest pause before a host is tried again that refused us: it takes a person, and a door that is tried too often
+/// is locked.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
 /// What a connection needs.
 #[derive(Clone)]
 pub struct HostConnectionDeps {
@@ -40,6 +45,8 @@ pub struct HostConnectionDeps {
     pub engine: Arc<dyn EngineApi>,
     /// What it tells the others.
     pub link: Link,
+    /// The configuration's own words about the host.
+    pub labels: BTreeMap<String, String>,
     /// Where the latest state is shown.
     pub board: HostBoard,
     /// The way to the parsers.
@@ -85,22 +92,27 @@ struct Watch {
 impl Watch {
     async fn run(self) {
         let mut failures = 0;
+        if self.deps.shown().is_none() {
+            // It may hang for a while, and is to be seen doing so.
+            self.deps.board.set(self.deps.record(HostStatus::Connecting));
+        }
         loop {
-            match self.deps.engine.identify().await {
+            let (error, pause) = match self.deps.engine.identify().await {
                 Ok(info) => {
                     let info = Arc::new(info);
                     self.up(&info, failures);
                     failures = 1;
-                    let error = self.until_silent(&info).await;
-                    self.down(&error, failures);
+                    (self.until_silent(&info).await, Duration::ZERO)
                 }
                 Err(error) => {
                     self.failed(&error);
                     failures = failures.saturating_add(1);
-                    self.down(&error, failures);
-                    sleep(self.deps.backoff.delay(failures)).await;
+                    let pause = self.deps.pause(&error, failures);
+                    (error, pause)
                 }
-            }
+            };
+            self.down(&error, failures, pause);
+            sleep(pause).await;
         }
     }
 
@@ -119,27 +131,36 @@ impl Watch {
             failures,
             "engine answers"
         );
+        let was_down = self.deps.shown().is_some_and(|record| record.status == HostStatus::Down);
+        self.show(self.deps.up(info, None));
+        if was_down {
+            self.tell("up", None);
+        }
         self.deps.metrics.host(host, true);
-        self.show(self.deps.record(HostStatus::Up, Some(info), None, None));
         self.deps.link.set(Some(info.clone()));
     }
 
-    /// `failures` counts those in a row, this one included.
-    fn down(&self, error: &EngineError, failures: u32) {
+    /// `failures` counts those in a row, this one included; it is tried again after `pause`.
+    fn down(&self, error: &EngineError, failures: u32, pause: Duration) {
         let host = self.deps.engine.host().as_str();
-        // One line at the first failure; a host that stays away is mentioned now and then.
-        if failures == 1 || (failures >= 16 && failures.is_power_of_two()) {
-            tracing::warn!(host, failures, "{error}; trying again");
+        let before = self.deps.shown();
+        let was_down = before.as_ref().is_some_and(|record| record.status == HostStatus::Down);
+        let is_news = before.as_ref().is_none_or(|record| record.last_error.as_deref() != Some(error.message.as_str()));
+        // One line for each new reason, and a host that stays away is mentioned now and then.
+        if failures == 1 || (is_news && failures < 16) || (failures >= 16 && failures.is_power_of_two()) {
+            tracing::warn!(host, failures, failure = error.failure.name(), "{error}; trying again");
+        }
+        let record = self.deps.down(error, failures, pause);
+        if is_news {
+            self.show(record)
+        } else {
+            self.deps.board.set(record)
+        }
+        if !was_down {
+            self.tell("down", Some(error));
         }
         self.deps.metrics.host(host, false);
-        let was_down =
-            self.deps.board.get(self.deps.engine.host()).is_some_and(|record| record.status == HostStatus::Down);
-        let record = self.deps.record(HostStatus::Down, None, Some(error), None);
-        if was_down {
-            self.deps.board.set(record)
-        } else {
-            self.show(record)
-        }
+        self.deps.metrics.connections(host, self.deps.engine.connections());
         self.deps.link.set(None);
     }
 
@@ -157,8 +178,9 @@ impl Watch {
             }
             match self.ping().await {
                 Ok(took) => {
-                    self.deps.metrics.engine_call(self.deps.engine.host().as_str(), "ping", took);
-                    let record = self.deps.record(HostStatus::Up, Some(info), None, Some(took));
+                    let host = self.deps.engine.host().as_str();
+                    self.deps.metrics.connections(host, self.deps.engine.connections());
+                    let record = self.deps.up(info, Some(took));
                     if reported.elapsed() >= REPORT_INTERVAL {
                         reported = Instant::now();
                         self.show(record);
@@ -189,38 +211,78 @@ impl Watch {
     /// Shows a state on the board and sends it on.
     fn show(&self, record: HostRecord) {
         self.deps.board.set(record.clone());
-        let what = Seen::Host(Box::new(record));
+        self.send(Seen::Host(Box::new(record)));
+    }
+
+    /// Tells that the host went or came, as an event of type `host`.
+    fn tell(&self, action: &str, error: Option<&EngineError>) {
+        let (host, now) = (self.deps.engine.host(), Timestamp::from(SystemTime::now()));
+        let name = Some(("name", host.to_string()));
+        let error = error.map(|error| ("error", error.message.clone()));
+        let attributes = [name, Some(("url", self.deps.engine.url().to_owned())), error].into_iter().flatten();
+        let event = EngineEvent {
+            timestamp: now,
+            kind: "host".to_owned(),
+            action: action.to_owned(),
+            argument: None,
+            actor_id: host.to_string(),
+            attributes: attributes.map(|(key, value)| (key.to_owned(), value)).collect(),
+        };
+        self.send(Seen::Event { host: host.clone(), received_at: now, synthetic: true, event: Box::new(event) });
+    }
+
+    fn send(&self, what: Seen) {
         let custody = self.deps.books.receive(what.stream());
         self.outbox.send(Observation { what, custody }, &self.deps.router);
     }
 }
 
 impl HostConnectionDeps {
-    fn record(
-        &self,
-        status: HostStatus,
-        info: Option<&Arc<EngineInfo>>,
-        error: Option<&EngineError>,
-        took: Option<Duration>,
-    ) -> HostRecord {
-        let before = self.board.get(self.engine.host());
+    /// The state that is shown.
+    fn shown(&self) -> Option<HostRecord> {
+        self.board.get(self.engine.host())
+    }
+
+    fn pause(&self, error: &EngineError, failures: u32) -> Duration {
+        let pause = self.backoff.delay(failures);
+        if error.failure == EngineFailure::Refused { pause.max(REFUSED_PAUSE) } else { pause }
+    }
+
+    fn up(&self, info: &EngineInfo, took: Option<Duration>) -> HostRecord {
         HostRecord {
-            host: self.engine.host().clone(),
-            url: self.engine.url().to_owned(),
-            status,
-            last_error: error.map(|error| error.message.clone()),
-            engine: info.map(|info| info.engine.clone()),
-            engine_version: info.map(|info| info.version.clone()),
-            api_version: info.map(|info| format!("{}.{}", info.api_version.0, info.api_version.1)),
-            os: info.map(|info| if info.os == OsFamily::Windows { "windows" } else { "linux" }.to_owned()),
-            kernel: info.and_then(|info| info.kernel.clone()),
-            cgroup_version: info.and_then(|info| info.cgroup_version),
-            cpus: info.and_then(|info| info.cpus),
-            memory_bytes: info.and_then(|info| info.memory_bytes),
+            engine: Some(info.engine.clone()),
+            engine_version: Some(info.version.clone()),
+            api_version: Some(format!("{}.{}", info.api_version.0, info.api_version.1)),
+            os: Some(if info.os == OsFamily::Windows { "windows" } else { "linux" }.to_owned()),
+            kernel: info.kernel.clone(),
+            cgroup_version: info.cgroup_version,
+            cpus: info.cpus,
+            memory_bytes: info.memory_bytes,
             response_ns: took.map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
+            ..self.record(HostStatus::Up)
+        }
+    }
+
+    fn down(&self, error: &EngineError, failures: u32, pause: Duration) -> HostRecord {
+        let record = self.record(HostStatus::Down);
+        HostRecord {
+            last_error: Some(error.message.clone()),
+            failures: failures.into(),
+            retry_at: Some(record.observed_at + pause),
+            ..record
+        }
+    }
+
+    /// What is known of the host in either state.
+    fn record(&self, status: HostStatus) -> HostRecord {
+        let (before, now) = (self.shown(), Timestamp::from(SystemTime::now()));
+        let lasting = before.as_ref().filter(|before| before.status == status).and_then(|before| before.status_since);
+        HostRecord {
+            labels: self.labels.clone(),
+            status_since: Some(lasting.unwrap_or(now)),
             containers: before.as_ref().and_then(|before| before.containers),
             containers_running: before.as_ref().and_then(|before| before.containers_running),
-            observed_at: Timestamp::from(SystemTime::now()),
+            ..HostRecord::new(self.engine.host().clone(), self.engine.url(), status, now)
         }
     }
 }

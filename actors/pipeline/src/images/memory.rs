@@ -35,7 +35,7 @@ struct OnItsWay {
 }
 
 /// What one look told, about to be handed on.
-pub(super) struct Told {
+pub(crate) struct Told {
     memory: Arc<ImageMemory>,
     places: std::ops::Range<u64>,
 }
@@ -58,8 +58,13 @@ impl ImageMemory {
             .ok()
     }
 
+    /// The name of its mark.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
     /// A look found `images`, and is told by `records` and then `versions` further ones.
-    pub(super) fn told<'a>(
+    pub(crate) fn told<'a>(
         self: &Arc<Self>,
         images: impl Iterator<Item = &'a ImageRecord>,
         records: &[ImageRecord],
@@ -81,7 +86,7 @@ impl ImageMemory {
     }
 
     /// Records that were lost on the way, since the last call.
-    pub(super) fn take_lost(&self) -> Vec<ImageRecord> {
+    pub(crate) fn take_lost(&self) -> Vec<ImageRecord> {
         std::mem::take(&mut self.lock().lost)
     }
 

@@ -16,7 +16,6 @@ use actix::fut::{ActorFutureExt, wrap_future};
 use actix::prelude::{Actor, AsyncContext, Context, Handler, Message};
 use actor_runtime::{Cell, Control, Drain, Exit};
 use model::{ImageRecord, Stream, Timestamp};
-use tokio::time::Instant;
 
 use crate::books::Books;
 use crate::faults::{Faults, Point};
@@ -129,19 +128,17 @@ impl Images {
         let (engine, link, faults) = (self.deps.engine.clone(), self.deps.link.clone(), self.deps.faults.clone());
         let looking = async move {
             link.up().await;
-            let since = Instant::now();
             let found = engine.images().await;
             faults.strike(Point::Images);
-            (found, since)
+            found
         };
-        ctx.spawn(wrap_future(looking).map(|(found, since), images: &mut Self, ctx| images.looked(found, since, ctx)));
+        ctx.spawn(wrap_future(looking).map(|found, images: &mut Self, ctx| images.looked(found, ctx)));
     }
 
-    fn looked(&mut self, found: Result<Vec<EngineImage>, EngineError>, since: Instant, ctx: &mut Context<Self>) {
+    fn looked(&mut self, found: Result<Vec<EngineImage>, EngineError>, ctx: &mut Context<Self>) {
         let host = self.deps.engine.host();
         let is_good = match found {
             Ok(found) => {
-                self.deps.metrics.engine_call(host.as_str(), "images", since.elapsed());
                 self.put(found);
                 true
             }

@@ -82,6 +82,17 @@ impl ImageTable {
         changed
     }
 
+    /// The host is watched no more: all images as removed, and those that were. That is no change of an image, so there
+    /// are no versions, nor at the next look.
+    pub fn leave(&mut self, now: Timestamp) -> Vec<ImageRecord> {
+        self.has_looked = false;
+        let gone = std::mem::take(&mut self.gone).into_values();
+        let left = std::mem::take(&mut self.entries).into_values().map(|entry| entry.record);
+        let removed =
+            left.map(|record| ImageRecord { state: ImageState::Removed, used_by: None, observed_at: now, ..record });
+        gone.chain(removed).collect()
+    }
+
     /// A record did not get to the journal: the next look is to show it again.
     pub fn not_sent(&mut self, record: ImageRecord) {
         match self.entries.get_mut(&record.image_id) {

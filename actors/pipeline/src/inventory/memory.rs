@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{ContainerId, ContainerRecord, ContainerState, HostName};
+use model::{ContainerId, ContainerRecord, ContainerState, HostName, Timestamp};
 
 use crate::ports::Mark;
 use crate::position::{Place, Source};
@@ -50,6 +50,15 @@ impl ContainerMemory {
         let state = self.lock();
         let beside = state.known.iter().filter(|(id, known)| !known.is_leaving && !ids.contains(id));
         beside.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The host is watched no more: so many of its containers at most, as removed. Who is told of that already is not
+    /// among them.
+    pub(crate) fn leave(self: &Arc<Self>, most: usize, now: Timestamp) -> Vec<(ContainerRecord, Place)> {
+        let last = |id: ContainerId| self.last(&id);
+        let removed = |record| ContainerRecord { state: ContainerState::Removed, observed_at: now, ..record };
+        let left = self.beside(&[]).into_iter().take(most).filter_map(last).map(removed);
+        left.map(|record| (record.clone(), self.place(&record))).collect()
     }
 
     /// The last state of a container, unless that it is removed is on its way already.

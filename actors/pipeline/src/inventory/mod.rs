@@ -148,7 +148,6 @@ impl Inventory {
                 return self.rest(false, ctx);
             }
         };
-        self.deps.metrics.engine_call(self.deps.engine.host().as_str(), "list", since.elapsed());
         for id in self.deps.memory.take_lost() {
             self.state.table.not_sent(&id);
         }

@@ -48,6 +48,9 @@ pub trait EngineApi: Send + Sync + 'static {
 
     /// One frame of one container, asked for now (`one-shot`).
     async fn stats_once(&self, id: &ContainerId) -> Result<Bytes, EngineError>;
+
+    /// Connections to the engine that are open now: one for each stream, and those kept for calls.
+    fn connections(&self) -> u64;
 }
 
 /// What an engine says of one of its images.
@@ -97,7 +100,7 @@ pub struct EngineInfo {
 pub enum EngineFailure {
     /// Nobody answers there, or the connection broke: the host is down.
     Unreachable,
-    /// The socket is there, but may not be opened.
+    /// Somebody is there, but does not let us in or is not who it should be: rights, keys, certificates.
     Refused,
     /// No answer in time.
     Timeout,

@@ -20,24 +20,7 @@ use crate::logs::OddLog;
 use crate::world::{MINUTE, millis, seconds};
 
 fn chunk(books: &Arc<Books>) -> Chunk {
-    let host = HostRecord {
-        host: HostName::try_new("h").unwrap(),
-        url: String::new(),
-        status: HostStatus::Up,
-        last_error: None,
-        engine: None,
-        engine_version: None,
-        api_version: None,
-        os: None,
-        kernel: None,
-        cgroup_version: None,
-        cpus: None,
-        memory_bytes: None,
-        response_ns: None,
-        containers: None,
-        containers_running: None,
-        observed_at: Timestamp::default(),
-    };
+    let host = HostRecord::new(HostName::try_new("h").unwrap(), "", HostStatus::Up, Timestamp::default());
     Chunk { rows: ChunkRows::Host(Box::new(host)), custody: books.receive(Stream::Hosts).parsed() }
 }
 

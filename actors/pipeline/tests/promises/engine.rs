@@ -52,7 +52,10 @@ struct State {
     slowness: Duration,
     failing_lists: u32,
     failing_pings: u32,
-    is_down: bool,
+    failing: Option<EngineFailure>,
+    hanging: bool,
+    /// How often all stats streams were cut.
+    cuts: u32,
     frames: HashMap<ContainerId, Frames>,
     feeds: VecDeque<mpsc::Receiver<EngineEvent>>,
     clock_offset: i64,
@@ -123,7 +126,11 @@ pub const DAWN_S: i64 = 1_000_000;
 
 impl FakeEngine {
     pub fn new() -> Arc<Self> {
-        let host = HostName::try_new("h").unwrap();
+        Self::named("h")
+    }
+
+    pub fn named(host: &str) -> Arc<Self> {
+        let host = HostName::try_new(host).unwrap();
         Arc::new(Self { host, born: Instant::now(), state: Mutex::default() })
     }
 
@@ -169,7 +176,22 @@ impl FakeEngine {
     }
 
     pub fn go_down(&self, is_down: bool) {
-        self.state().is_down = is_down;
+        self.fails(is_down.then_some(EngineFailure::Unreachable));
+    }
+
+    /// Every call fails so from now on, or none does.
+    pub fn fails(&self, failing: Option<EngineFailure>) {
+        self.state().failing = failing;
+    }
+
+    /// Who asks for the engine's name gets no answer from now on.
+    pub fn hang(&self) {
+        self.state().hanging = true;
+    }
+
+    /// Breaks all stats streams that are open.
+    pub fn cut_streams(&self) {
+        self.state().cuts += 1;
     }
 
     pub fn sends(&self, number: u32, frames: Frames) {
@@ -212,7 +234,7 @@ impl FakeEngine {
     fn called(&self, call: &'static str) -> Result<(), EngineError> {
         let mut state = self.state();
         state.calls.push((call, Instant::now()));
-        if state.is_down { Err(error(EngineFailure::Unreachable)) } else { Ok(()) }
+        state.failing.map_or(Ok(()), |failure| Err(error(failure)))
     }
 
     fn frame(&self) -> Bytes {
@@ -249,6 +271,9 @@ impl EngineApi for Port {
 
     async fn identify(&self) -> Result<EngineInfo, EngineError> {
         self.0.called("identify")?;
+        if self.0.state().hanging {
+            std::future::pending::<()>().await;
+        }
         Ok(EngineInfo {
             engine: "docker".into(),
             version: "1".into(),
@@ -325,7 +350,7 @@ impl EngineApi for Port {
 
     async fn stats(&self, id: &ContainerId) -> Result<FrameFeed, EngineError> {
         self.0.called("stats")?;
-        let frames = {
+        let (frames, cuts) = {
             let mut state = self.0.state();
             let frames = state.frames.get(id).copied().unwrap_or(Frames::Every(Duration::from_secs(1)));
             if let Frames::Fail(failure) = frames {
@@ -336,7 +361,7 @@ impl EngineApi for Port {
             }
             *state.open.entry(id.clone()).or_default() += 1;
             *state.opened.entry(id.clone()).or_default() += 1;
-            frames
+            (frames, state.cuts)
         };
         let open = Open(self.0.clone(), id.clone());
         Ok(stream::unfold((0, open), move |(sent, open)| async move {
@@ -347,6 +372,9 @@ impl EngineApi for Port {
                 // A clock that stands still gives equal frames.
                 Frames::Then(_) => sleep(Duration::from_millis(1)).await,
                 Frames::Never | Frames::Fail(_) => std::future::pending().await,
+            }
+            if open.0.state().cuts != cuts {
+                return Some((Err(error(EngineFailure::Unreachable)), (sent, open)));
             }
             let frame = if let Frames::Deadly = frames { Bytes::from_static(DEADLY) } else { open.0.frame() };
             Some((Ok(frame), (sent + 1, open)))
@@ -362,5 +390,9 @@ impl EngineApi for Port {
             Some(Frames::Never) => std::future::pending().await,
             _ => Ok(self.0.frame()),
         }
+    }
+
+    fn connections(&self) -> u64 {
+        self.0.state().open.values().map(|open| u64::try_from(*open).unwrap()).sum()
     }
 }

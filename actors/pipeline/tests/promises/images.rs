@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::engine::{FakeEngine, event, id, record};
 use crate::world::{Options, World, millis, seconds};
 
-fn image(number: u32, tag: &str, digest: Option<&str>) -> EngineImage {
+pub fn image(number: u32, tag: &str, digest: Option<&str>) -> EngineImage {
     EngineImage {
         image_id: format!("sha256:{}", id(number)),
         tags: vec![tag.to_owned()],

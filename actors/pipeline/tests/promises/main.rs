@@ -5,6 +5,7 @@
 mod batching;
 mod engine;
 mod events;
+mod fleet;
 mod host;
 mod images;
 mod inventory;

@@ -13,11 +13,12 @@ use actor_runtime::{
 use journal::{Limits, MemoryJournal, WhenFull};
 use model::{EventRecord, Frame, HostRecord, LossReason, LossRecord, StatsRecord, Stream, Timestamp};
 use pipeline::books::Books;
-use pipeline::event_monitor::{EventMemory, EventMonitor, EventMonitorDeps};
+use pipeline::event_monitor::{EventMonitor, EventMonitorDeps};
 use pipeline::faults::Faults;
 use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, Link};
-use pipeline::images::{ImageBoard, ImageMemory, ImageTable, Images, ImagesDeps};
-use pipeline::inventory::{ContainerMemory, Inventory, InventoryDeps, Resync};
+use pipeline::host_set::{Fleet, HostMemory, HostSet, HostSetDeps, Wanted};
+use pipeline::images::{ImageBoard, Images, ImagesDeps};
+use pipeline::inventory::{Inventory, InventoryDeps, Resync};
 use pipeline::messages::{Chunk, ChunkRows};
 use pipeline::metrics::Metrics;
 use pipeline::parser::{EventPolicy, Parser, ParserDeps};
@@ -142,17 +143,83 @@ impl Default for Options {
 pub struct World {
     pub books: Arc<Books>,
     pub board: HostBoard,
+    pub fleet: Fleet,
+    pub journal: Arc<MemoryJournal>,
+    pub metrics: Arc<Metrics>,
+    parts: Arc<Mutex<Option<Parts>>>,
     seen: Arc<Mutex<Seen>>,
     gate: watch::Sender<bool>,
     root: Root,
 }
 
+/// What hosts are made of.
+#[derive(Clone)]
+struct Parts {
+    options: Arc<Options>,
+    router: Router,
+    books: Arc<Books>,
+    board: HostBoard,
+    fleet: Fleet,
+    journal: Arc<MemoryJournal>,
+    metrics: Arc<Metrics>,
+}
+
 impl World {
+    /// One host, which stays.
     pub fn start(engine: &Arc<FakeEngine>, options: Options) -> Self {
+        let port = Arc::new(Port(engine.clone()));
+        Self::around(options, move |parts| {
+            let memory = HostMemory::resuming(port.host(), &parts.options.marks);
+            ChildSpec::group(host(parts, "host", &port, memory))
+        })
+    }
+
+    /// Hosts that come and go: none at first.
+    pub fn of_hosts(options: Options) -> Self {
+        Self::around(options, |parts| {
+            let (parts, ended) = (parts.clone(), parts.fleet.clone());
+            let restart = Backoff::try_new(millis(100), seconds(30), 0.0).unwrap();
+            let group = GroupSpec::new("hosts", Strategy::OneForOne, intensity(5), restart, move |group| {
+                parts.fleet.none_lives();
+                let (_, inbox) = mailbox::<HostSet>(1);
+                let deps = HostSetDeps {
+                    fleet: parts.fleet.clone(),
+                    group: group.clone(),
+                    board: parts.board.clone(),
+                    journal: parts.journal.clone(),
+                    router: parts.router.clone(),
+                    books: parts.books.clone(),
+                    metrics: parts.metrics.clone(),
+                };
+                vec![ChildSpec::actor("(set)", inbox, move |cell| HostSet::new(cell, deps))]
+            });
+            ChildSpec::group(group.on_child_exit(move |exit| ended.ended(&exit.id)))
+        })
+    }
+
+    /// The hosts that are watched from now on, and the numbers of their lives.
+    pub fn want(&self, engines: &[(&Arc<FakeEngine>, u64)]) {
+        let wanted = |(engine, version): &(&Arc<FakeEngine>, u64)| {
+            let (port, parts) = (Arc::new(Port((*engine).clone())), self.parts.clone());
+            let name = port.host().clone();
+            let group = move |memory| {
+                let parts = parts.lock().unwrap().clone().expect("the group of hosts has begun");
+                host(&parts, port.host().as_str(), &port, memory)
+            };
+            (name, Wanted { version: *version, group: Arc::new(group) })
+        };
+        self.fleet.want(engines.iter().map(wanted).collect());
+    }
+
+    fn around(options: Options, hosts: impl Fn(&Parts) -> ChildSpec + Send + 'static) -> Self {
         let (books, board, seen) = (Books::new(), HostBoard::default(), Arc::<Mutex<Seen>>::default());
+        let (fleet, metrics) = (Fleet::default(), Metrics::new(books.clone()).unwrap());
+        let journal = Arc::new(MemoryJournal::new(Limits { bytes: 1 << 20, when_full: WhenFull::Block }));
         let (gate, is_open) = watch::channel(true);
-        let (shown, shared, port) = (board.clone(), books.clone(), Arc::new(Port(engine.clone())));
-        let recorded = seen.clone();
+        let (shared, recorded) = (books.clone(), seen.clone());
+        let parts = Arc::<Mutex<Option<Parts>>>::default();
+        let (made, options) = (parts.clone(), Arc::new(options));
+        let (of_hosts, marked, counted, shown) = (fleet.clone(), journal.clone(), metrics.clone(), board.clone());
         let root = GroupSpec::new("root", Strategy::RestForOne, intensity(3), Backoff::NONE, move |_| {
             let (recorder, recorder_inbox) = mailbox::<Recorder>(64);
             let (parser, parser_inbox) = mailbox::<Parser>(options.parser_room);
@@ -163,15 +230,25 @@ impl World {
                 events: Arc::new(EventPolicy::default()),
                 faults: options.parser_faults.clone(),
             };
-            let (seen, gate) = (recorded.clone(), is_open.clone());
+            let parts = Parts {
+                options: options.clone(),
+                router: Router::new(&[parser]),
+                books: shared.clone(),
+                board: shown.clone(),
+                fleet: of_hosts.clone(),
+                journal: marked.clone(),
+                metrics: counted.clone(),
+            };
+            let (seen, gate, hosts) = (recorded.clone(), is_open.clone(), hosts(&parts));
+            *made.lock().unwrap() = Some(parts);
             vec![
                 ChildSpec::actor("recorder", recorder_inbox, move |cell| Recorder { cell, seen, gate }),
                 ChildSpec::actor("parser", parser_inbox, move |cell| Parser::new(cell, deps)),
-                ChildSpec::group(host(&options, &port, Router::new(&[parser]), &shared, &shown)),
+                hosts,
             ]
         });
         let root = Root::start(root);
-        Self { books, board, seen, gate, root }
+        Self { books, board, fleet, journal, metrics, parts, seen, gate, root }
     }
 
     pub fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
@@ -233,22 +310,18 @@ fn intensity(restarts: u32) -> Intensity {
     Intensity::try_new(restarts, MINUTE).unwrap()
 }
 
-fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>, board: &HostBoard) -> GroupSpec {
+fn host(parts: &Parts, name: &str, port: &Arc<Port>, memory: HostMemory) -> GroupSpec {
+    let Parts { options, router, books, board, journal, metrics, .. } = parts.clone();
     let engine: Arc<dyn EngineApi> = port.clone();
-    let metrics = Metrics::new(books.clone()).unwrap();
     let link = Link::default();
-    let memory = Arc::new(EventMemory::new(engine.host(), None));
-    let journal = Arc::new(MemoryJournal::new(Limits { bytes: 1 << 20, when_full: WhenFull::Block }));
-    let containers = Arc::new(ContainerMemory::new(engine.host(), &options.marks));
-    let remembered = Arc::new(ImageMemory::new(engine.host(), &options.marks));
-    let table = Arc::new(Mutex::new(ImageTable::resuming(remembered.images())));
+    let HostMemory { events: memory, containers, images: remembered, table } = memory;
     let images = ImageBoard::default();
     let restart = Backoff::try_new(millis(100), seconds(30), 0.0).unwrap();
     let reconnect = Backoff::try_new(millis(100), seconds(10), 0.0).unwrap();
     let probe = Backoff::try_new(millis(200), seconds(5), 0.0).unwrap();
     let (mode, interval, discovery) = (options.mode, options.stats_interval, options.discovery);
-    let (books, board, faults) = (books.clone(), board.clone(), options.faults.clone());
-    GroupSpec::new("host", Strategy::RestForOne, intensity(10), restart, move |_| {
+    let faults = options.faults.clone();
+    GroupSpec::new(name, Strategy::RestForOne, intensity(10), restart, move |_| {
         let (connection_mailbox, connection_inbox) = mailbox::<HostConnection>(1);
         let (inventory_mailbox, inventory_inbox) = mailbox::<Inventory>(1);
         let (_, events_inbox) = mailbox::<EventMonitor>(1);
@@ -257,6 +330,7 @@ fn host(options: &Options, port: &Arc<Port>, router: Router, books: &Arc<Books>,
         let connection = HostConnectionDeps {
             engine: engine.clone(),
             link: link.clone(),
+            labels: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
             board: board.clone(),
             router: router.clone(),
             books: books.clone(),

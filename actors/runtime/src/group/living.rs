@@ -9,12 +9,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::timers::Timers;
-use super::{Build, ChildExit, Ending, GroupEvent, GroupHandle, GroupSpec, Quarantine};
+use super::{Build, ChildExit, Ending, Exits, GroupEvent, GroupHandle, GroupSpec, Quarantine};
 use crate::child::{Command, Seed};
 use crate::panics::{Entered, text_of};
 use crate::policy::{FailureWindow, Verdict};
 use crate::tree::Node;
-use crate::{Backoff, ChildSpec, Control, Exit, Intensity, NodeKind, NodeState, RestartPolicy, Shutdown, Strategy};
+use crate::{Backoff, ChildSpec, Exit, Intensity, NodeKind, NodeState, RestartPolicy, Shutdown, Strategy};
 
 /// The living group.
 pub(super) struct Group {
@@ -22,7 +22,7 @@ pub(super) struct Group {
     intensity: Intensity,
     backoff: Backoff,
     quarantine: Option<Quarantine>,
-    exits: Option<Control<ChildExit>>,
+    exits: Option<Exits>,
     last_drain: Option<Duration>,
     handle: GroupHandle,
     events: mpsc::UnboundedReceiver<GroupEvent>,
@@ -367,7 +367,7 @@ impl Group {
 
     fn tell_exit(&self, child: Child) {
         if let Some(exits) = &self.exits {
-            exits.signal(ChildExit { id: child.id, exit: child.last_exit.unwrap_or(Exit::Killed) });
+            exits(ChildExit { id: child.id, exit: child.last_exit.unwrap_or(Exit::Killed) });
         }
     }
 

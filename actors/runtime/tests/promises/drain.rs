@@ -407,3 +407,21 @@ fn a_drained_tree_shows_how_everybody_ended() {
         assert_eq!(tree.view().last_exit.unwrap().kind(), ExitKind::Drained);
     });
 }
+
+#[test]
+fn what_was_removed_before_and_did_not_drain_says_nothing_about_the_end() {
+    run(async {
+        let cast = Cast::default();
+        let group = group(&cast, "root", Strategy::OneForOne, &["sink"]);
+        let handle = group.handle();
+        let root = start(group).await;
+        handle.add(ChildSpec::group(super::group(&cast, "inner", Strategy::OneForOne, &["stuck"])));
+        settle().await;
+        cast.send("stuck", Deed::Hang).await;
+        handle.remove("inner");
+        sleep(MINUTE).await;
+        assert_eq!(cast.count("stuck", "dropped"), 1);
+        let report = root.drain(GRACE).await;
+        assert_eq!((report.exit.kind(), report.cut_short), (ExitKind::Drained, vec![]));
+    });
+}

@@ -11,7 +11,7 @@ use pipeline::ports::EngineError;
 
 use super::body::Body;
 use super::lines::Lines;
-use crate::error::{broken, malformed};
+use crate::error::{broken, from_chain, malformed};
 use crate::transport::Connection;
 
 /// Documents in order. Ends with nothing (the engine ended the answer) or with one error (it broke off).
@@ -95,7 +95,7 @@ impl Stream for Documents {
                 bytes => answer.take_in(bytes),
             }));
             if let Err(error) = outcome {
-                answer.end(Some(broken(&answer.url, &answer.what, error)));
+                answer.end(Some(from_chain(&answer.url, &answer.what, &error)));
             }
         }
     }

@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 pub(crate) use documents::Documents;
 
-use crate::error::{Concern, answered, broken, malformed, timed_out};
+use crate::error::{Concern, answered, broken, from_chain, malformed, timed_out};
 use crate::transport::{Connection, Transport};
 use head::Head;
 
@@ -60,7 +60,8 @@ pub(crate) async fn documents(
             "GET {path} HTTP/1.1\r\nHost: docker\r\nUser-Agent: {}\r\nAccept: application/json\r\n\r\n",
             crate::USER_AGENT
         );
-        connection.write_all(request.as_bytes()).await.map_err(|error| broken(url, what, error))?;
+        connection.write_all(request.as_bytes()).await.map_err(|error| from_chain(url, what, &error))?;
+        connection.flush().await.map_err(|error| from_chain(url, what, &error))?;
         let (head, rest) = read_head(&mut connection, url, what).await?;
         let mut documents = Documents::new(connection, head.body, url.clone(), what.clone());
         documents.take_in(&rest);
@@ -86,7 +87,7 @@ async fn read_head(
         let before = bytes.len();
         poll_fn(|cx| poll_read(connection, cx, |read| bytes.extend_from_slice(read)))
             .await
-            .map_err(|error| broken(&url, &what, error))?;
+            .map_err(|error| from_chain(&url, &what, &error))?;
         if bytes.len() == before {
             return Err(broken(&url, &what, "it was closed before the answer"));
         }

@@ -172,6 +172,10 @@ const HOSTS: &[(&str, &str)] = &[
     ("containers", MAYBE_COUNT),
     ("containers_running", MAYBE_COUNT),
     ("observed_at", TIME),
+    ("labels", MAP),
+    ("status_since", MAYBE_TIME),
+    ("failures", COUNT),
+    ("retry_at", MAYBE_TIME),
 ];
 
 const LOSSES: &[(&str, &str)] = &[

@@ -193,6 +193,10 @@ impl RowBinary {
         self.maybe(row.containers, Self::u64);
         self.maybe(row.containers_running, Self::u64);
         self.time(row.observed_at);
+        self.map(&row.labels);
+        self.maybe(row.status_since, Self::time);
+        self.u64(row.failures);
+        self.maybe(row.retry_at, Self::time);
     }
 
     fn loss(&mut self, id: &BatchId, sequence: u64, row: &LossRecord) {

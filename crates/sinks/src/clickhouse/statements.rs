@@ -11,6 +11,7 @@ pub(super) struct Migration {
 /// The migrations, in order. They are known by their numbers: one that comes late is still applied.
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "initial", sql: include_str!("../../../../schemas/clickhouse/0001_initial.sql") },
+    Migration { version: 2, name: "hosts", sql: include_str!("../../../../schemas/clickhouse/0002_hosts.sql") },
     Migration { version: 4, name: "rollups", sql: include_str!("../../../../schemas/clickhouse/0004_rollups.sql") },
     Migration { version: 5, name: "codecs", sql: include_str!("../../../../schemas/clickhouse/0005_codecs.sql") },
 ];

@@ -13,7 +13,11 @@ use super::*;
 use crate::fixtures::{batch, noon, range, stats, unknown_stats};
 use crate::migrate::Migrate;
 
-const INITIAL: &str = include_str!("../../../../schemas/clickhouse/0001_initial.sql");
+/// The scripts before there were rollups; since the last of them a sink's own columns are there.
+const OLD: [&str; 2] = [
+    include_str!("../../../../schemas/clickhouse/0001_initial.sql"),
+    include_str!("../../../../schemas/clickhouse/0002_hosts.sql"),
+];
 
 /// Migrates, and gives the steps that were done.
 async fn steps(config: &ClickHouseConfig) -> Vec<String> {
@@ -24,11 +28,11 @@ async fn steps(config: &ClickHouseConfig) -> Vec<String> {
     steps
 }
 
-/// A database as the first version left it.
+/// A database as the version before the rollups left it.
 fn first_version(server: &ClickHouse, config: &ClickHouseConfig) {
     let database = &config.database;
     server.query(&format!("CREATE DATABASE {database}"));
-    for statement in Statement::all(INITIAL) {
+    for statement in OLD.into_iter().flat_map(Statement::all) {
         for sql in statement.alone() {
             server.query(&sql.replace(&format!(" {} ", statement.name), &format!(" {database}.{} ", statement.name)));
         }
@@ -37,7 +41,9 @@ fn first_version(server: &ClickHouse, config: &ClickHouseConfig) {
         "CREATE TABLE {database}.schema_migrations (version UInt32, name String,
              applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = ReplacingMergeTree ORDER BY version"
     ));
-    server.query(&format!("INSERT INTO {database}.schema_migrations (version, name) SELECT 1, 'initial'"));
+    server.query(&format!(
+        "INSERT INTO {database}.schema_migrations (version, name) VALUES (1, 'initial'), (2, 'hosts')"
+    ));
 }
 
 /// Samples in each of the rollups.

@@ -1,6 +1,6 @@
 //! Records into Kafka's: key, value, headers.
 
-use model::{BatchId, ContainerState, ImageState, Rows, Stream, Timestamp};
+use model::{BatchId, ContainerState, HostStatus, ImageState, Rows, Stream, Timestamp};
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::to_vec;
 
@@ -69,7 +69,8 @@ pub(super) fn encode(rows: &Rows, index: usize) -> Option<serde_json::Result<Enc
         }
         Rows::Hosts(rows) => {
             let row = rows.get(index)?;
-            (row.host.to_string(), Some(to_vec(row)), row.observed_at)
+            let there = row.status != HostStatus::Removed;
+            (row.host.to_string(), there.then(|| to_vec(row)), row.observed_at)
         }
         Rows::Losses(rows) => {
             let row = rows.get(index)?;
@@ -100,6 +101,8 @@ pub(super) fn cursor_headers() -> OwnedHeaders {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use model::HostRecord;
 
     use super::*;
     use crate::fixtures::{
@@ -138,6 +141,13 @@ mod tests {
         assert_eq!(gone.value, None);
         let paused = one(&Rows::Containers([container(1, ContainerState::Paused, noon())].into()));
         assert!(paused.value.is_some());
+    }
+
+    #[test]
+    fn a_host_that_is_no_longer_watched_is_a_tombstone() {
+        let removed = HostRecord { status: HostStatus::Removed, ..host(noon()) };
+        assert_eq!(one(&Rows::Hosts([removed].into())).value, None);
+        assert!(one(&Rows::Hosts([host(noon())].into())).value.is_some());
     }
 
     #[test]

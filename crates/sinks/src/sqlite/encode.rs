@@ -199,6 +199,10 @@ static UPSERT_HOST: LazyLock<String> = LazyLock::new(|| {
         "containers",
         "containers_running",
         "observed_at",
+        "labels",
+        "status_since",
+        "failures",
+        "retry_at",
     ];
     upsert("hosts", "host", &columns)
 });
@@ -206,8 +210,9 @@ static UPSERT_HOST: LazyLock<String> = LazyLock::new(|| {
 fn write_hosts(connection: &Connection, rows: &[HostRecord]) -> rusqlite::Result<()> {
     let mut latest = connection.prepare_cached(&UPSERT_HOST)?;
     let mut history = connection.prepare_cached(
-        "INSERT INTO host_health (host, observed_at, status, last_error, response_ns, containers, containers_running)
-         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (host, observed_at) DO NOTHING",
+        "INSERT INTO host_health (host, observed_at, status, last_error, response_ns, containers, containers_running,
+             failures)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (host, observed_at) DO NOTHING",
     )?;
     for row in rows {
         latest.execute(params![
@@ -227,6 +232,10 @@ fn write_hosts(connection: &Connection, rows: &[HostRecord]) -> rusqlite::Result
             integer(row.containers),
             integer(row.containers_running),
             row.observed_at.as_nanos(),
+            to_json(&row.labels)?,
+            row.status_since.map(Timestamp::as_nanos),
+            integer(Some(row.failures)),
+            row.retry_at.map(Timestamp::as_nanos),
         ])?;
         history.execute(params![
             row.host.as_str(),
@@ -236,6 +245,7 @@ fn write_hosts(connection: &Connection, rows: &[HostRecord]) -> rusqlite::Result
             integer(row.response_ns),
             integer(row.containers),
             integer(row.containers_running),
+            integer(Some(row.failures)),
         ])?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{ContainerState, ImageState, Timestamp};
+use model::{ContainerState, HostStatus, ImageState, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteConfig;
@@ -27,6 +27,7 @@ enum Stage {
     Events,
     Losses,
     Containers,
+    Hosts,
     Images,
     ImageVersions,
     Vacuum,
@@ -82,6 +83,14 @@ impl Sweep {
                     "DELETE FROM containers WHERE (host, container_id) IN (
                          SELECT host, container_id FROM containers WHERE state = ?1 AND observed_at < ?2 LIMIT ?3)",
                     params![ContainerState::Removed.name(), self.events, limit],
+                )?,
+                Stage::Hosts,
+            ),
+            Stage::Hosts => (
+                connection.execute(
+                    "DELETE FROM hosts WHERE host IN (
+                         SELECT host FROM hosts WHERE status = ?1 AND observed_at < ?2 LIMIT ?3)",
+                    params![HostStatus::Removed.name(), self.events, limit],
                 )?,
                 Stage::Images,
             ),

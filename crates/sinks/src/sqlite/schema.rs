@@ -11,7 +11,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use super::SqliteError;
 
 /// The migrations, in order; the position is the version.
-const MIGRATIONS: &[&str] = &[include_str!("../../../../schemas/sqlite/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../../schemas/sqlite/0001_initial.sql"),
+    include_str!("../../../../schemas/sqlite/0002_hosts.sql"),
+];
 
 /// The schema version this build writes.
 #[expect(clippy::cast_possible_truncation, reason = "there are never 2^32 migrations")]

@@ -198,7 +198,10 @@ async fn a_database_of_another_program_or_of_a_newer_dockstream_is_refused() {
     let connection = Connection::open(&newer).unwrap();
     connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'", []).unwrap();
     let error = migrate(&newer).unwrap_err();
-    assert!(error.to_string().contains("has schema version 99, this dockstream knows 1"), "{error}");
+    assert!(
+        error.to_string().contains(&format!("has schema version 99, this dockstream knows {SCHEMA_VERSION}")),
+        "{error}"
+    );
     assert_eq!(error.class(), FailureClass::Config);
 }
 

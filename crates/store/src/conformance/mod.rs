@@ -80,6 +80,7 @@ macro_rules! conformance {
             a_history_spans_restarts_and_ends_before_its_end,
             totals_sum_what_is_known_and_count_a_shared_network_once,
             hosts_come_back_as_they_were_stored,
+            a_host_that_is_no_longer_watched_is_not_listed_until_it_is_watched_again,
         );
     };
     ($make:path, $room:ident: $($promise:ident,)*) => {$(

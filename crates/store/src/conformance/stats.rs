@@ -213,16 +213,31 @@ pub(crate) async fn totals_sum_what_is_known_and_count_a_shared_network_once(mut
 }
 
 pub(crate) async fn hosts_come_back_as_they_were_stored(mut subject: Subject) {
-    let b = host("b", "down", json!({ "last_error": "connection refused" }));
+    let b = host(
+        "b",
+        "down",
+        json!({ "last_error": "connection refused", "failures": 3, "retry_at": start(), "status_since": start() }),
+    );
     let a = host(
         "a",
         "up",
         json!({
             "engine": "docker", "engine_version": "20.10.24", "api_version": "1.41", "os": "linux", "kernel": "6.1",
             "cgroup_version": 2, "cpus": 2, "memory_bytes": 8_000_000_000_u64, "response_ns": 12_345,
-            "containers": 3, "containers_running": 1,
+            "containers": 3, "containers_running": 1, "labels": {"site": "north"},
         }),
     );
     subject.stored(Rows::Hosts(vec![b.clone(), a.clone()].into())).await;
     assert_eq!(subject.store.hosts().await.unwrap(), [a, b]);
+}
+
+pub(crate) async fn a_host_that_is_no_longer_watched_is_not_listed_until_it_is_watched_again(mut subject: Subject) {
+    let (a, b) = (host("a", "up", json!({})), host("b", "up", json!({})));
+    subject.stored(Rows::Hosts(vec![a.clone(), b].into())).await;
+    let later = |status, seconds| host("b", status, json!({ "observed_at": start() + Duration::from_secs(seconds) }));
+    subject.stored(Rows::Hosts(vec![later("removed", 1)].into())).await;
+    assert_eq!(subject.store.hosts().await.unwrap(), std::slice::from_ref(&a));
+    assert_eq!(subject.store.totals(start()).await.unwrap().hosts, 1);
+    subject.stored(Rows::Hosts(vec![later("up", 2)].into())).await;
+    assert_eq!(subject.store.hosts().await.unwrap().len(), 2);
 }

@@ -3,13 +3,13 @@
 use model::{HostName, HostRecord, HostStatus, Timestamp};
 use rusqlite::{Connection, Row};
 
-use super::read::{text, whole};
+use super::read::{from_json, text, time, whole};
 
 pub(super) fn list(connection: &Connection) -> rusqlite::Result<Vec<HostRecord>> {
     let mut statement = connection.prepare_cached(
         "SELECT host, url, status, last_error, engine, engine_version, api_version, os, kernel, cgroup_version, cpus,
-             memory_bytes, response_ns, containers, containers_running, observed_at
-         FROM hosts ORDER BY host",
+             memory_bytes, response_ns, containers, containers_running, observed_at, labels, status_since, failures, retry_at
+         FROM hosts WHERE status <> 'removed' ORDER BY host",
     )?;
     statement.query_map([], read_host)?.collect()
 }
@@ -22,9 +22,14 @@ fn read_host(row: &Row<'_>) -> rusqlite::Result<HostRecord> {
         status: match status.as_str() {
             "up" => HostStatus::Up,
             "down" => HostStatus::Down,
+            "removed" => HostStatus::Removed,
             _ => HostStatus::Connecting,
         },
+        labels: from_json(row, 16)?,
+        status_since: time(row, 17)?,
         last_error: row.get(3)?,
+        failures: whole(row, 18)?.unwrap_or(0),
+        retry_at: time(row, 19)?,
         engine: row.get(4)?,
         engine_version: row.get(5)?,
         api_version: row.get(6)?,

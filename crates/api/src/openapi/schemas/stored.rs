@@ -146,8 +146,12 @@ pub(super) fn host() -> Schema {
     let fields = vec![
         field("host", text(), "Its name in dockstream."),
         field("url", text(), "Address of its engine, without secrets."),
+        field("labels", map(text()), "The configuration's own words about it."),
         field("status", words(&["connecting", "up", "down"]), "Whether it answers."),
+        field("status_since", maybe(time()), "Since when it does, or does not."),
         field("last_error", maybe(text()), "Why it does not."),
+        field("failures", count(), "Attempts to reach it that failed in a row; 0 while it answers."),
+        field("retry_at", maybe(time()), "When it is tried again; null while it answers."),
         field("engine", maybe(text()), "`docker` or `podman`."),
         field("engine_version", maybe(text()), "Engine version."),
         field("api_version", maybe(text()), "Engine API version in use."),
