@@ -18,9 +18,8 @@ const CONTAINERS: u64 = 1_160;
 
 /// The tables as they lie on the disk: rows, bytes, bytes a row.
 const SIZES: &str = "
-    SELECT table, sum(rows) AS rows, formatReadableSize(sum(bytes_on_disk)) AS size, round(sum(bytes_on_disk) / sum(rows), 2) AS bytes_a_row,
-           count() AS parts
-    FROM system.parts WHERE database = currentDatabase() AND active GROUP BY table HAVING rows > 1000 ORDER BY rows DESC";
+    SELECT table, sum(rows) AS in_all, formatReadableSize(sum(bytes_on_disk)) AS size, round(sum(bytes_on_disk) / sum(rows), 2) AS bytes_a_row
+    FROM system.parts WHERE database = currentDatabase() AND active GROUP BY table HAVING in_all > 1000 ORDER BY in_all DESC";
 
 const COLUMNS: &str = "
     SELECT column, round(sum(column_data_compressed_bytes) / sum(rows), 2) AS bytes
