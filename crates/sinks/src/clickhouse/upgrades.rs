@@ -7,17 +7,11 @@ use model::{Rows, Stream};
 use pipeline::ports::{Deliver, FailureClass};
 use test_support::ClickHouse;
 
-use super::statements::{Kind, MIGRATIONS, Statement};
+use super::statements::{Kind, MIGRATIONS, Migration, Statement};
 use super::tests::{config, count, ready, samples};
 use super::*;
 use crate::fixtures::{batch, noon, range, stats, unknown_stats};
 use crate::migrate::Migrate;
-
-/// The scripts before there were rollups; since the last of them a sink's own columns are there.
-const OLD: [&str; 2] = [
-    include_str!("../../../../schemas/clickhouse/0001_initial.sql"),
-    include_str!("../../../../schemas/clickhouse/0002_hosts.sql"),
-];
 
 /// Migrates, and gives the steps that were done.
 async fn steps(config: &ClickHouseConfig) -> Vec<String> {
@@ -28,22 +22,23 @@ async fn steps(config: &ClickHouseConfig) -> Vec<String> {
     steps
 }
 
-/// A database as the version before the rollups left it.
-fn first_version(server: &ClickHouse, config: &ClickHouseConfig) {
+/// A database as it was before there were rollups.
+fn without_rollups(server: &ClickHouse, config: &ClickHouseConfig) {
     let database = &config.database;
     server.query(&format!("CREATE DATABASE {database}"));
-    for statement in OLD.into_iter().flat_map(Statement::all) {
-        for sql in statement.alone() {
-            server.query(&sql.replace(&format!(" {} ", statement.name), &format!(" {database}.{} ", statement.name)));
-        }
-    }
     server.query(&format!(
         "CREATE TABLE {database}.schema_migrations (version UInt32, name String,
              applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = ReplacingMergeTree ORDER BY version"
     ));
-    server.query(&format!(
-        "INSERT INTO {database}.schema_migrations (version, name) VALUES (1, 'initial'), (2, 'hosts')"
-    ));
+    for Migration { version, name, sql } in MIGRATIONS.iter().filter(|migration| migration.version < 4) {
+        for statement in Statement::all(sql) {
+            for sql in statement.alone() {
+                let table = format!(" {database}.{} ", statement.name);
+                server.query(&sql.replacen(&format!(" {} ", statement.name), &table, 1));
+            }
+        }
+        server.query(&format!("INSERT INTO {database}.schema_migrations (version, name) SELECT {version}, '{name}'"));
+    }
 }
 
 /// Samples in each of the rollups.
@@ -79,7 +74,7 @@ async fn a_new_database_gets_every_table_and_the_second_time_there_is_nothing_to
 async fn an_old_database_is_upgraded_by_two_at_once_while_another_writes() {
     let server = ClickHouse::shared();
     let config = config(server);
-    first_version(server, &config);
+    without_rollups(server, &config);
     let unchanging = ClickHouseConfig { create_tables: false, ..config.clone() };
     let mut writer = ready(&unchanging).await;
     writer.deliver(&samples(0, 100)).await.unwrap();
