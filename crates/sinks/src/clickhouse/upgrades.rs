@@ -116,12 +116,17 @@ async fn an_upgrade_that_was_cut_short_is_finished_and_a_table_that_was_removed_
     steps(&config).await;
     let database = &config.database;
     server.query(&format!("DROP VIEW {database}.container_stats_1m_view SYNC"));
-    server.query(&format!("DROP TABLE {database}.losses SYNC"));
+    server.query(&format!("DROP TABLE {database}.container_stats SYNC"));
     server.query(&format!(
         "ALTER TABLE {database}.schema_migrations DELETE WHERE version = 4 SETTINGS mutations_sync = 1"
     ));
     let done = steps(&config).await;
-    assert_eq!(done, ["0001 initial: table losses made", "0004 rollups: view container_stats_1m_view made"]);
+    let expected = [
+        "0001 initial: table container_stats made",
+        "0004 rollups: view container_stats_1m_view made",
+        "0005 codecs: table container_stats changed",
+    ];
+    assert_eq!(done, expected);
     assert_eq!(steps(&config).await, [""; 0]);
 }
 
