@@ -48,6 +48,12 @@ impl InfluxDb {
         &self.url
     }
 
+    /// Writes points, a line each, into `database`. Panics on an error.
+    pub fn write(&self, database: &str, lines: &str) {
+        let path = format!("/write?db={}", ask::encoded(database));
+        ask::post(&self.url, &path, "text/plain", "", lines).unwrap_or_else(|error| panic!("{error}\nof {lines}"));
+    }
+
     /// Runs statements in `database`; the answer as JSON, times in nanoseconds. Panics on an error.
     pub fn query(&self, database: &str, statements: &str) -> String {
         self.query_as("", database, statements)

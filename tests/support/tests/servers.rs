@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use test_support::{ClickHouse, Dockerd, Kafka, Release, Restart, on_every_engine, unique, wait_for, wait_until};
+use test_support::{
+    ClickHouse, Dockerd, InfluxDb, Kafka, Prometheus, Release, Restart, VictoriaMetrics, on_every_engine, unique,
+    wait_for, wait_until,
+};
 
 on_every_engine!(
     an_engine_runs_containers_whose_network_counters_move_and_leaves_nothing_behind,
@@ -152,6 +155,34 @@ fn clickhouse_keeps_committed_rows_across_a_kill_and_leaves_nothing_behind() {
     let folder = server.folder().to_owned();
     drop(server);
     assert_eq!(remains(&folder), Vec::<String>::new());
+}
+
+#[test]
+fn influxdb_keeps_acknowledged_points_across_a_kill_and_leaves_nothing_behind() {
+    let server = InfluxDb::start();
+    server.query("", "CREATE DATABASE d");
+    server.write("d", "m,tag=a field=1i 5\nm,tag=b field=2i 6");
+    server.kill9();
+    server.restart();
+    let answer = server.query("d", "SELECT * FROM m");
+    assert!(answer.contains("[[5,1,\"a\"],[6,2,\"b\"]]"), "{answer}");
+    let folder = server.folder().to_owned();
+    drop(server);
+    assert_eq!(remains(&folder), Vec::<String>::new());
+}
+
+#[test]
+fn servers_of_metrics_answer_and_leave_nothing_behind() {
+    let metrics = VictoriaMetrics::start();
+    assert_eq!(metrics.export("{__name__=~\".+\"}"), "");
+    let address = metrics.url().trim_start_matches("http://").parse().expect("an address");
+    let prometheus = Prometheus::scraping(address, "/metrics");
+    wait_until(SOON, "a scrape", || prometheus.query("up").contains(",\"1\"]"));
+    let folders = [metrics.folder().to_owned(), prometheus.folder().to_owned()];
+    drop((metrics, prometheus));
+    for folder in folders {
+        assert_eq!(remains(&folder), Vec::<String>::new());
+    }
 }
 
 #[test]
