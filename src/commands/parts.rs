@@ -7,7 +7,7 @@ use engine::{HostOptions, HostUrl, InvalidHostUrl, SshOptions, TlsOptions};
 use pipeline::ports::{DeadLetter, EngineApi, EngineError};
 use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, ClickHouseTables, Retention};
 use sinks::deadletter::{FileDeadLetter, Folder};
-use sinks::influxdb::{Api, Credentials, InfluxConfig, InfluxSink};
+use sinks::influxdb::{Api, Credentials, InfluxConfig, InfluxPlace, InfluxSink};
 use sinks::kafka::{KafkaConfig, KafkaTopics, LetterTopic, TopicDeadLetter, Writer};
 use sinks::migrate::{Migrate, SqliteTables};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
@@ -135,6 +135,9 @@ pub fn migrations(config: &Config) -> Vec<(&'static str, Box<dyn Migrate>)> {
     }
     if let Some(url) = config.sinks.clickhouse.url.as_ref().filter(|_| config.sinks.clickhouse.enabled) {
         places.push(("clickhouse", Box::new(ClickHouseTables::new(clickhouse(config, url)))));
+    }
+    if let Some(url) = config.sinks.influxdb.url.as_ref().filter(|_| config.sinks.influxdb.enabled) {
+        places.push(("influxdb", Box::new(InfluxPlace(influxdb(config, url)))));
     }
     places
 }

@@ -9,10 +9,12 @@ mod config;
 mod encode;
 mod errors;
 mod line;
+mod migrate;
 mod sink;
 mod verdicts;
 
 pub use config::{Api, Credentials, InfluxConfig};
+pub use migrate::InfluxPlace;
 pub use sink::InfluxSink;
 
 pub(crate) use verdicts::VERDICTS;

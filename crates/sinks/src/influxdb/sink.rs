@@ -85,18 +85,20 @@ impl InfluxSink {
         }
     }
 
-    async fn prepared(&mut self) -> Result<(), InfluxFailure> {
+    /// The database that had to be made, if one had to.
+    pub(super) async fn prepared(&mut self) -> Result<Option<String>, InfluxFailure> {
         // Certificates are read again.
         self.client = None;
         let missing = match self.probe().await {
             Err(InfluxFailure::Refused { status: StatusCode::NOT_FOUND, words, .. }) => words,
-            probed => return probed,
+            probed => return probed.map(|()| None),
         };
         let url = self.config.shown_url();
         match self.config.api.clone() {
             Api::V1 { database, .. } if self.config.create_database && missing.contains("database not found") => {
                 self.make_database(&database).await?;
-                self.probe().await
+                self.probe().await?;
+                Ok(Some(database))
             }
             Api::V1 { database, .. } if missing.contains("database not found") => {
                 let what = format!("there is no database {database}: set create_database = true, or make it");
@@ -175,7 +177,7 @@ impl Deliver for InfluxSink {
     }
 
     async fn prepare(&mut self) -> Result<(), DeliverError> {
-        Ok(self.prepared().await?)
+        Ok(self.prepared().await.map(|_| ())?)
     }
 
     async fn deliver(&mut self, range: &Range) -> Result<Receipt, DeliverError> {

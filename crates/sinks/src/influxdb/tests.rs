@@ -11,6 +11,7 @@ use test_support::{Authority, InfluxDb, Line, Place, Proxy, Validity, VictoriaMe
 use super::hostile::{Point, Reader, parse};
 use super::*;
 use crate::fixtures::{batch, container, noon, one_of_each, range, stats};
+use crate::migrate::Migrate;
 
 pub(super) fn database(name: &str) -> Api {
     Api::V1 { database: name.to_owned(), retention_policy: None }
@@ -245,6 +246,20 @@ async fn a_database_that_is_missing_is_made_or_named() {
     sink.prepare().await.unwrap();
     sink.deliver(&samples(0, 10)).await.unwrap();
     assert_eq!(count(server, &made), 10);
+}
+
+#[tokio::test]
+async fn migrate_makes_the_database_once_and_says_so() {
+    let server = InfluxDb::shared();
+    let config = InfluxConfig { create_database: false, ..config(server) };
+    for told in [vec![format!("database {} made", name(&config))], vec![]] {
+        let mut steps = Vec::new();
+        let said = InfluxPlace(config.clone()).migrate(&mut |step| steps.push(step)).await;
+        assert_eq!((said, steps), (Ok(format!("{} (database {})", server.url(), name(&config))), told));
+    }
+    let away = InfluxConfig { url: "http://127.0.0.1:1".into(), ..config };
+    let said = InfluxPlace(away).migrate(&mut |step| panic!("{step}")).await.unwrap_err();
+    assert!(said.starts_with("influxdb http://127.0.0.1:1: "), "{said}");
 }
 
 #[tokio::test]
