@@ -128,7 +128,7 @@ fn a_configuration_that_is_wrong_is_refused_in_words_and_the_one_before_stays() 
     followed(&stays);
     let began = beginnings(&stays);
     let wrong = [
-        (config(&[(&comes, "nmae = \"x\"")], ""), "unknown key `hosts[0].nmae`"),
+        (config(&[(&comes, "names = \"x\"")], ""), "unknown key `hosts[0].names`"),
         (config(&[(&comes, "url = \"ftp://x\"")], "").replacen("url = \"unix", "#", 1), "`ftp://` is not supported"),
         ("[[hosts]".to_owned(), "not valid TOML"),
     ];
