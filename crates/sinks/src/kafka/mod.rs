@@ -2,7 +2,8 @@
 //!
 //! The producer is idempotent and never gives up on a record by itself: through an outage a record stays
 //! with it, and a delivery that is tried again waits for the records still under way and sends only what has
-//! definitely failed.
+//! definitely failed. A broker recognizes what it is sent again, unless the records are older than it remembers
+//! producers for (docs/operations.md): then only transactions keep them from being there twice.
 
 mod complaints;
 mod config;
@@ -41,5 +42,7 @@ pub(crate) use transactions::{CURSOR_SCHEMA, example_cursor};
 
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod repeats;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
 //! Against a real broker.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime};
 
-use model::{ContainerRecord, ContainerState, Rows, StatsRecord, Stream};
+use model::{ContainerRecord, ContainerState, Rows, StatsRecord, Stream, Timestamp};
 use pipeline::ports::{Deliver, FailureClass, Range};
 use rdkafka::ClientConfig;
 use rdkafka::Offset;
@@ -25,6 +26,7 @@ pub(super) struct Seen {
     pub headers: BTreeMap<String, String>,
     timestamp_ms: Option<i64>,
     partition: i32,
+    offset: i64,
 }
 
 /// Everything in a topic, in the order of each partition.
@@ -70,6 +72,7 @@ pub(super) fn consume(bootstrap: &str, topic: &str) -> Vec<Seen> {
                         .collect(),
                     timestamp_ms: message.timestamp().to_millis(),
                     partition: message.partition(),
+                    offset: message.offset(),
                 });
             }
         }
@@ -95,10 +98,18 @@ pub(super) fn topic(config: &KafkaConfig, stream: Stream) -> String {
     topic_name(&config.topic_prefix, stream)
 }
 
-/// `count` samples of `containers` containers, in one range.
+/// `count` samples of `containers` containers, in one range. They are of the last hours: how brokers treat older ones
+/// is in `repeats.rs`.
 pub(super) fn samples(first: u64, count: u64, containers: u64) -> Range {
+    static START: LazyLock<Timestamp> =
+        LazyLock::new(|| Timestamp::from(SystemTime::now()) - Duration::from_secs(3_600));
+    samples_from(*START, first, count, containers)
+}
+
+/// Samples a millisecond apart, `first` of them after `start`.
+pub(super) fn samples_from(start: Timestamp, first: u64, count: u64, containers: u64) -> Range {
     let rows: Vec<StatsRecord> = (first..first + count)
-        .map(|number| stats(number % containers, noon() + Duration::from_millis(number)))
+        .map(|number| stats(number % containers, start + Duration::from_millis(number)))
         .collect();
     range(first, vec![batch(first, Rows::Stats(rows.into()))])
 }
@@ -113,11 +124,12 @@ pub(super) async fn insist(sink: &mut KafkaSink, range: &Range) {
 
 /// Fails where a record is missing, doubled, or out of order within its container.
 pub(super) fn assert_exactly(seen: &[Seen], count: usize) {
-    let mut last: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut last: BTreeMap<&str, Timestamp> = BTreeMap::new();
     for record in seen {
-        let at = record.value.as_ref().unwrap()["timestamp"].as_str().unwrap();
+        let at: Timestamp = record.value.as_ref().unwrap()["timestamp"].as_str().unwrap().parse().unwrap();
         if let Some(before) = last.insert(&record.key, at) {
-            assert!(before < at, "{}: {at} after {before}", record.key);
+            let place = format!("partition {}, offset {}", record.partition, record.offset);
+            assert!(before < at, "{}, {place}: {at} after {before}", record.key);
         }
     }
     assert_eq!(seen.len(), count);
