@@ -19,6 +19,7 @@ use model::{
 };
 use pipeline::batcher::{BatchLedger, BatchPolicy, Batcher, BatcherDeps};
 use pipeline::books::Books;
+use pipeline::event_handlers::EventHandlers;
 use pipeline::faults::Faults;
 use pipeline::journal::{Intake, JournalDeps, JournalWriter};
 use pipeline::messages::{RawFrame, Subject};
@@ -255,7 +256,8 @@ fn assemble() -> anyhow::Result<Assembled> {
         decode: Arc::new(FrameDecoder),
         batcher: batcher.outlet(),
         books: books.clone(),
-        events: Arc::new(EventPolicy::new([])),
+        events: Arc::new(EventPolicy::default()),
+        handlers: EventHandlers::default(),
         faults: Faults::NONE,
     };
     let parser = |(index, inbox)| {

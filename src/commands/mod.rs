@@ -18,7 +18,7 @@ pub use deadletter::deadletter;
 pub use demo::demo;
 pub use migrate::migrate;
 pub use parts::{StartError, dead_letter, engine, engines, sinks};
-pub use run::{Again, run};
+pub use run::{Again, run, run_with};
 
 /// Prints what was asked for.
 pub fn show(text: Result<String, ConfigError>) -> Exit {

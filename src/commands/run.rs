@@ -8,6 +8,7 @@ use actor_runtime::{DrainReport, install_panic_hook};
 use api::ApiConfig;
 use model::Timestamp;
 use pipeline::faults::Faults;
+use pipeline::ports::EventHandlerPlan;
 use store::SqliteStore;
 
 use super::greeting::{print_first_look, print_places};
@@ -35,6 +36,11 @@ pub struct Again {
 
 /// Runs until a signal or the end of supervision. Without `again`, the configuration stays as it is.
 pub fn run(loaded: &Loaded, again: Option<Again>) -> Exit {
+    run_with(loaded, again, Vec::new())
+}
+
+/// As [`run`], with handlers that hear of every event.
+pub fn run_with(loaded: &Loaded, again: Option<Again>, handlers: Vec<EventHandlerPlan>) -> Exit {
     let config = &loaded.config;
     let again = again.map(|mut again| {
         again.reading.keep_to(loaded.file.as_deref());
@@ -45,11 +51,16 @@ pub fn run(loaded: &Loaded, again: Option<Again>) -> Exit {
         Err(error) => return refuse(&error),
     };
     install_panic_hook();
-    actix_rt::System::new().block_on(live(config, again, telemetry))
+    actix_rt::System::new().block_on(live(config, again, handlers, telemetry))
 }
 
-async fn live(config: &Config, again: Option<Again>, mut telemetry: Telemetry) -> Exit {
-    let exit = match start(config, again) {
+async fn live(
+    config: &Config,
+    again: Option<Again>,
+    handlers: Vec<EventHandlerPlan>,
+    mut telemetry: Telemetry,
+) -> Exit {
+    let exit = match start(config, again, handlers) {
         Ok(started) => {
             if let Err(error) = telemetry.export_metrics(started.topology.view().fresh_metrics().registry().clone()) {
                 tracing::error!(%error, "metrics are not exported");
@@ -69,7 +80,7 @@ struct Started {
     _folder: DataFolder,
 }
 
-fn start(config: &Config, again: Option<Again>) -> Result<Started, StartError> {
+fn start(config: &Config, again: Option<Again>, handlers: Vec<EventHandlerPlan>) -> Result<Started, StartError> {
     let signals = EndSignals::listen()?;
     let reloads = again.map(|again| Reloads::listen(again.reading, again.is_watched)).transpose()?;
     let folder = DataFolder::open(&config.data_dir)?;
@@ -96,6 +107,7 @@ fn start(config: &Config, again: Option<Again>) -> Result<Started, StartError> {
         engines: engines(config)?,
         sinks: sinks(config, Some(&identity)),
         dead_letter: dead_letter(config),
+        handlers,
         serving,
         faults: Faults::NONE,
     };

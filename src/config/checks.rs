@@ -19,6 +19,7 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     checks.at_least("collect.stats_interval", config.collect.stats_interval, Duration::from_millis(100));
     checks.at_least("collect.discovery_interval", config.collect.discovery_interval, Duration::from_secs(1));
     checks.at_least("collect.image_interval", config.collect.image_interval, Duration::from_secs(1));
+    checks.at_least("collect.cache_ttl", config.collect.cache_ttl, Duration::from_secs(1));
     checks.at_least("batch.age", config.batch.age, millisecond);
     checks.size_at_least("batch.bytes", config.batch.bytes, ByteSize::new(1 << 10));
     checks.at_least("losses.interval", config.losses.interval, Duration::from_millis(100));

@@ -7,6 +7,7 @@
 mod checks;
 mod host;
 mod load;
+mod patterns;
 mod problem;
 mod reader;
 mod reference;
@@ -21,14 +22,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::{HostName, NodeName};
+use pipeline::selection::{LabelPattern, Pattern, Rules, Selection, Standing, Words};
 
 pub use host::machine_name;
 pub use load::{CONFIG_VARIABLE, Environment, Loaded, Overrides, Reading, load};
+pub use patterns::{Patterns, States};
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::{example, page};
 pub use values::{
     ByteSize, CollectMode, Compression, DeadLetterPlace, InfluxApi, InvalidByteSize, JournalKind, JournalSync,
-    LogFormat, Properties, Secret, WhenFull,
+    LogFormat, Properties, Secret, SelectDefault, WhenFull,
 };
 
 pub(crate) use section::{Section, SectionInfo};
@@ -47,6 +50,8 @@ section! {
     sections {
         /// What is asked of the engines.
         collect: Collect,
+        /// Whose data are wanted.
+        select: Select,
         /// When a batch closes.
         batch: BatchPolicy,
         /// What lies between collecting and delivering.
@@ -78,6 +83,21 @@ impl Config {
     /// Where the journal on disk is.
     pub fn journal_folder(&self) -> PathBuf {
         self.data_dir.join("journal")
+    }
+
+    /// What `select` and `collect` say of whose data are wanted.
+    pub fn selection(&self) -> Selection {
+        let Select { default, include, exclude } = self.select.clone();
+        let default = match default {
+            SelectDefault::In => Standing::In,
+            SelectDefault::Out => Standing::Out,
+        };
+        let Include { names, images, labels, states } = include;
+        let include = Rules { names: names.0, images: images.0, labels: labels.0, states: states.0 };
+        let Exclude { names, images, labels, states } = exclude;
+        let exclude = Rules { names: names.0, images: images.0, labels: labels.0, states: states.0 };
+        let (event_types, event_actions) = (self.collect.event_types.clone(), self.collect.event_actions.clone());
+        Selection { default, include, exclude, event_types, event_actions }
     }
 
     /// Where refused records are kept: `deadletter` in the data folder.
@@ -163,6 +183,60 @@ section! {
         /// Event actions whose argument is kept, such as `exec_create`. An argument is a command line and may
         /// hold secrets: without being named here, it is dropped.
         event_arguments: Vec<String> = value([]),
+        /// Types of events that are recorded, as patterns; one that begins with `!` leaves out what fits. Without any:
+        /// all (`container`, `image`, `network`, `volume`, `daemon`, and whatever else an engine tells of).
+        event_types: Words = value([]),
+        /// Actions of events that are recorded, in the same way: `["!exec_*", "!top"]` leaves these out.
+        event_actions: Words = value([]),
+        /// How long a container is known to events that only name it, such as `connect` of a network, without being
+        /// seen again. Then it is asked for.
+        cache_ttl: Duration = value("10m"),
+        /// Containers of a host that are known in this way, at most.
+        cache_containers: NonZeroUsize = value(10000),
+    }
+}
+
+section! {
+    /// Whose data are wanted: stats, events, states and logs alike. The label `dockstream.enable` (`true` or `false`) of a
+    /// container has the last word. Patterns cover the whole text: `*` stands for any characters, `?` for one, `[a-z]`
+    /// for one of these, `{a,b}` for either. A container that changes is judged anew.
+    Select {
+        /// What becomes of a container where `include` has no rules: `in` or `out`.
+        default: SelectDefault = value("in"),
+    }
+    sections {
+        /// Where it has rules, only who fits is wanted.
+        include: Include,
+        /// Who fits is not wanted.
+        exclude: Exclude,
+    }
+}
+
+section! {
+    /// Where any of these has rules, a container is wanted that fits one rule of each key that has some.
+    Include {
+        /// Names.
+        names: Patterns<Pattern> = value([]),
+        /// Images, as named at creation.
+        images: Patterns<Pattern> = value([]),
+        /// Labels: `key`, or `key=value`.
+        labels: Patterns<LabelPattern> = value([]),
+        /// States: `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`.
+        states: States = value([]),
+    }
+}
+
+section! {
+    /// A container is not wanted that fits any rule of any of these, also where it is included.
+    Exclude {
+        /// Names.
+        names: Patterns<Pattern> = value([]),
+        /// Images, as named at creation.
+        images: Patterns<Pattern> = value([]),
+        /// Labels: `key`, or `key=value`.
+        labels: Patterns<LabelPattern> = value([]),
+        /// States: what a container is in such a state for is not recorded; how it came there is.
+        states: States = value([]),
     }
 }
 

@@ -206,6 +206,16 @@ choice! {
 }
 
 choice! {
+    /// What becomes of a container that no rule includes.
+    SelectDefault: "\"in\" or \"out\"" {
+        /// It is wanted.
+        In = "in",
+        /// It is not.
+        Out = "out",
+    }
+}
+
+choice! {
     /// Where refused records go.
     DeadLetterPlace: "\"file\" or \"topic\"" {
         /// JSON lines in the data folder.

@@ -11,8 +11,10 @@ use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, L
 use pipeline::host_set::{Fleet, HostMemory, HostSet, HostSetDeps, Wanted};
 use pipeline::images::{ImageBoard, Images, ImagesDeps};
 use pipeline::inventory::{Inventory, InventoryDeps, Resync};
+use pipeline::knowledge::{Bounds, Knowledge};
 use pipeline::measured::Measured;
 use pipeline::ports::EngineApi;
+use pipeline::selection::Selection;
 use pipeline::stats_stream::{Polls, StatsMode, StatsStreamDeps};
 use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
 
@@ -41,6 +43,7 @@ pub(super) struct Hosts {
 struct Settings {
     host: Host,
     collect: Collect,
+    selection: Arc<Selection>,
 }
 
 /// What another configuration changed.
@@ -72,13 +75,13 @@ impl Hosts {
     pub fn want<E: From<TopologyError>>(
         &mut self,
         hosts: &[Host],
-        collect: &Collect,
+        config: &Config,
         mut engine: impl FnMut(&Host) -> Result<Arc<dyn EngineApi>, E>,
     ) -> Result<HostChanges, E> {
         let (before, mut version) = (self.fleet.wanted(), self.version);
         let (mut changes, mut wanted, mut all) = (HostChanges::default(), BTreeMap::new(), BTreeMap::new());
         for host in hosts {
-            let (name, settings) = (host.name.clone(), Settings::new(host, collect));
+            let (name, settings) = (host.name.clone(), Settings::new(host, config));
             let known = self.settings.get(&name);
             let same = before.get(&name).filter(|_| known == Some(&settings)).cloned();
             let watched = match same {
@@ -108,7 +111,7 @@ impl Hosts {
         let host = |name: &HostName| configured(name).unwrap_or_else(|| Host { name: name.clone(), ..Host::default() });
         let hosts: Vec<Host> = engines.keys().map(host).collect();
         let engine = |host: &Host| Ok(engines.remove(&host.name).expect("each name is that of an engine"));
-        self.want::<TopologyError>(&hosts, &config.collect, engine).map(drop)
+        self.want::<TopologyError>(&hosts, config, engine).map(drop)
     }
 
     fn wanted(&self, version: u64, engine: Arc<dyn EngineApi>, settings: Settings) -> Result<Wanted, TopologyError> {
@@ -145,9 +148,10 @@ impl Hosts {
 const SET: &str = "(set)";
 
 impl Settings {
-    fn new(host: &Host, collect: &Collect) -> Self {
+    fn new(host: &Host, config: &Config) -> Self {
         // What a start alone takes up makes no host begin anew.
-        Self { host: host.clone(), collect: Collect { event_arguments: Vec::new(), ..collect.clone() } }
+        let collect = Collect { event_arguments: Vec::new(), ..config.collect.clone() };
+        Self { host: host.clone(), collect, selection: Arc::new(config.selection()) }
     }
 
     fn mode(&self) -> StatsMode {
@@ -194,6 +198,9 @@ fn host(shared: &Shared, policies: &Policies, watched: &Watched, memory: HostMem
     let (shared, policies) = (shared.clone(), *policies);
     let Watched { engine, probe, board, settings } = watched.clone();
     let labels: Arc<[String]> = settings.collect.labels.clone().into();
+    let Collect { cache_ttl, cache_containers, .. } = &settings.collect;
+    let bounds = Bounds { ttl: *cache_ttl, containers: cache_containers.get() };
+    let knowledge = Knowledge::new(engine.host().clone(), bounds, shared.metrics.clone());
     let link = Link::default();
     let images = ImageBoard::default();
     let name = engine.host().to_string();
@@ -237,6 +244,8 @@ fn host(shared: &Shared, policies: &Policies, watched: &Watched, memory: HostMem
             books: shared.books.clone(),
             interval: settings.collect.discovery_interval,
             labels: labels.clone(),
+            selection: settings.selection.clone(),
+            knowledge: knowledge.clone(),
             metrics: shared.metrics.clone(),
             faults: shared.faults.clone(),
         };
@@ -250,6 +259,8 @@ fn host(shared: &Shared, policies: &Policies, watched: &Watched, memory: HostMem
             images: images_mailbox.control(),
             suspect: connection_mailbox.control(),
             memory: memory.events.clone(),
+            knowledge: knowledge.clone(),
+            selection: settings.selection.clone(),
             journal: shared.journal.clone(),
             books: shared.books.clone(),
             backoff: policies.reconnect,

@@ -3,6 +3,7 @@
 //! ```text
 //! root            rest_for_one
 //! ├ delivery      one_for_one    Sink[i], Journal, Batcher, LossReporter
+//! ├ handlers      one_for_one    registered event handlers, each on a thread of its own
 //! ├ parsing       one_for_one    Parser[0..n], each on a thread of its own
 //! ├ hosts         one_for_one    a group per Docker host
 //! │  └ host       rest_for_one   HostConnection, streams, Inventory, EventMonitor, StreamSet, Images
@@ -26,12 +27,13 @@ use std::time::Duration;
 use ::journal::OpenError;
 use actix_rt::{Arbiter, ArbiterHandle};
 use actor_runtime::{
-    Backoff, ChildSpec, DrainReport, Exit, GroupSpec, Intensity, InvalidPolicy, Mailbox, Outlet, Placement,
+    Backoff, ChildSpec, DrainReport, Exit, GroupSpec, Intensity, InvalidPolicy, Mailbox, Outlet, Placement, Quarantine,
     RestartPolicy, Root, Shutdown, Strategy, Tree, mailbox,
 };
 use model::{InvalidId, Stream};
 use pipeline::batcher::{BatchLedger, BatchPolicy, Batcher, BatcherDeps, InvalidBatchPolicy};
 use pipeline::books::{Books, StreamBooks};
+use pipeline::event_handlers::{self, EventHandlers, HandlerPolicies};
 use pipeline::faults::Faults;
 use pipeline::host_connection::HostBoard;
 use pipeline::journal::{Intake, JournalDeps, JournalWriter};
@@ -39,7 +41,7 @@ use pipeline::losses::{LossReporter, LossReporterDeps, Reported};
 use pipeline::messages::Append;
 use pipeline::metrics::{MetricError, Metrics};
 use pipeline::parser::{EventPolicy, Parser, ParserDeps};
-use pipeline::ports::{DeadLetter, EngineApi, Journal};
+use pipeline::ports::{DeadLetter, EngineApi, EventHandlerPlan, Journal};
 use pipeline::sink::{Sink, SinkDeps};
 
 use crate::config::{Config, Host};
@@ -70,6 +72,8 @@ pub struct Parts {
     pub sinks: Vec<SinkPlan>,
     /// Where records go that no server takes.
     pub dead_letter: Arc<dyn DeadLetter>,
+    /// Who else hears of events.
+    pub handlers: Vec<EventHandlerPlan>,
     /// The API's socket, and what it reads; `None` where nothing is served.
     pub serving: Option<Serving>,
     /// Armed faults: none, outside of tests.
@@ -147,14 +151,15 @@ impl Topology {
         let board = HostBoard::default();
         let healths: Vec<_> = parts.sinks.iter().map(|plan| (plan.name.clone(), plan.health.clone())).collect();
         let delivery = delivery(&shared, config, ledger, (parts.sinks, parts.dead_letter), &mut threads)?;
-        let parsing = parsing(&shared, config, &mut threads)?;
+        let (handling, handlers) = handling(&shared, &parts.handlers, &mut threads)?;
+        let parsing = parsing(&shared, config, handlers, &mut threads)?;
         let mut hosts = Hosts::new(&shared, board.clone())?;
         hosts.want_engines(config, parts.engines)?;
         // The view needs the tree, and the API server, a part of the tree, needs the view.
         let tree_slot: Arc<std::sync::OnceLock<Tree>> = Arc::default();
         let view = View::new(tree_slot.clone(), metrics, journal.clone(), books.clone(), board, healths);
         let serving = serving(parts.serving, &view, &mut threads)?;
-        let mut groups = Some([Some(delivery), Some(parsing), Some(hosts.group()?), serving]);
+        let mut groups = Some([Some(delivery), handling, Some(parsing), Some(hosts.group()?), serving]);
         let root = GroupSpec::new(
             "dockstream",
             Strategy::RestForOne,
@@ -178,7 +183,7 @@ impl Topology {
         config: &Config,
         engine: impl FnMut(&Host) -> Result<Arc<dyn EngineApi>, E>,
     ) -> Result<HostChanges, E> {
-        self.hosts.want(&config.hosts, &config.collect, engine)
+        self.hosts.want(&config.hosts, config, engine)
     }
 
     /// What there is to see of it.
@@ -371,9 +376,32 @@ fn parser_count(config: &Config) -> usize {
     }
 }
 
-fn parsing(shared: &Shared, config: &Config, threads: &mut Threads) -> Result<GroupSpec, TopologyError> {
+/// The registered handlers, where there are any. They start before the parsers and end after them, so that they hear of
+/// everything.
+fn handling(
+    shared: &Shared,
+    plans: &[EventHandlerPlan],
+    threads: &mut Threads,
+) -> Result<(Option<GroupSpec>, EventHandlers), TopologyError> {
+    let policies = HandlerPolicies {
+        backoff: Backoff::try_new(Duration::from_millis(100), Duration::from_secs(30), 0.5)?,
+        quarantine: Quarantine { intensity: Intensity::try_new(5, MINUTE)?, lasting: 5 * MINUTE },
+        stall: STALL,
+    };
+    let place = || Placement::On(threads.spawn());
+    let (group, handlers) = event_handlers::group(plans, policies, &shared.metrics, place);
+    Ok(((!plans.is_empty()).then_some(group), handlers))
+}
+
+fn parsing(
+    shared: &Shared,
+    config: &Config,
+    handlers: EventHandlers,
+    threads: &mut Threads,
+) -> Result<GroupSpec, TopologyError> {
     let threads: Vec<ArbiterHandle> = (0..shared.wiring.parsers).map(|_| threads.spawn()).collect();
-    let events = Arc::new(EventPolicy::new(config.collect.event_arguments.iter().cloned()));
+    let (arguments, labels) = (config.collect.event_arguments.iter().cloned(), config.collect.labels.clone());
+    let events = Arc::new(EventPolicy::new(arguments, labels.into()));
     let shared = shared.clone();
     Ok(GroupSpec::new("parsing", Strategy::OneForOne, Intensity::try_new(20, MINUTE)?, Backoff::NONE, move |_| {
         let deps = ParserDeps {
@@ -381,6 +409,7 @@ fn parsing(shared: &Shared, config: &Config, threads: &mut Threads) -> Result<Gr
             batcher: shared.wiring.batcher.get(),
             books: shared.books.clone(),
             events: events.clone(),
+            handlers: handlers.clone(),
             faults: shared.faults.clone(),
         };
         let parser = |(index, (inbox, thread)): (usize, (_, &ArbiterHandle))| {

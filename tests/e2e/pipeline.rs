@@ -35,7 +35,7 @@ pub fn configured(folder: &Path, variables: &[(&str, &str)]) -> Config {
 /// Starts the pipeline of `config` with these sinks.
 pub fn start(config: &Config, sinks: Vec<SinkPlan>, faults: Faults) -> Topology {
     let (engines, dead_letter) = (engines(config).unwrap(), dead_letter(config));
-    let parts = Parts { engines, sinks, dead_letter, serving: None, faults };
+    let parts = Parts { engines, sinks, dead_letter, handlers: Vec::new(), serving: None, faults };
     Topology::start(config, parts).unwrap()
 }
 

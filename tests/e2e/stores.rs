@@ -62,6 +62,7 @@ pub fn event_columns() -> Vec<(&'static str, Kind)> {
         ("exit_code", Kind::Whole),
         ("synthetic", Kind::Flag),
         ("attributes", Kind::Map),
+        ("labels", Kind::Map),
     ];
     texts.map(|name| (name, Kind::Text)).into_iter().chain(others).collect()
 }

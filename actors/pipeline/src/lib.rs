@@ -6,6 +6,7 @@
 
 pub mod batcher;
 pub mod books;
+pub mod event_handlers;
 pub mod event_monitor;
 pub mod faults;
 pub mod host_connection;
@@ -13,6 +14,7 @@ pub mod host_set;
 pub mod images;
 pub mod inventory;
 pub mod journal;
+pub mod knowledge;
 pub mod losses;
 pub mod measured;
 pub mod messages;
@@ -22,6 +24,7 @@ pub mod parser;
 pub mod ports;
 pub mod position;
 pub mod router;
+pub mod selection;
 pub mod sink;
 mod size;
 pub mod stats_stream;

@@ -10,6 +10,7 @@ use model::{
 };
 
 use crate::books::Custody;
+use crate::knowledge::Brief;
 use crate::size::Size;
 
 /// What is known of a container whose stats are followed. Shared by all frames of one run.
@@ -72,6 +73,8 @@ pub enum Seen {
         synthetic: bool,
         /// The event.
         event: Box<EngineEvent>,
+        /// What was known when it came.
+        about: About,
     },
     /// The state of a container.
     Container(Box<ContainerRecord>),
@@ -81,6 +84,15 @@ pub enum Seen {
     ImageVersion(Box<ImageVersionRecord>),
     /// The state of a host.
     Host(Box<HostRecord>),
+}
+
+/// What was known, beside an event itself, when it came.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// The container that the event names, where the event is not its own.
+    pub container: Option<Arc<Brief>>,
+    /// For the end of a container: whether the kernel ended a process of it for memory.
+    pub oom_killed: Option<bool>,
 }
 
 impl Seen {

@@ -30,6 +30,12 @@ pub struct Metrics {
     connections: IntGaugeVec,
     events: IntCounterVec,
     event_gaps: IntCounterVec,
+    event_history_lost: IntCounterVec,
+    unselected: IntGaugeVec,
+    cached: IntGaugeVec,
+    lookups: IntCounterVec,
+    handled: IntCounterVec,
+    handling: HistogramVec,
     batches: IntCounterVec,
     batch_bytes: IntCounterVec,
     journal_bytes: IntGaugeVec,
@@ -128,6 +134,24 @@ impl Metrics {
                 "times at which events may have been missed and the inventory was asked",
                 &["host"],
             )?,
+            event_history_lost: counter(
+                "event_history_lost_total",
+                "times at which an engine had forgotten events that were not told yet; each is an event of type host",
+                &["host"],
+            )?,
+            unselected: gauge("containers_unselected", "containers whose data are not wanted", &["host"])?,
+            cached: gauge("container_cache_entries", "containers known for events that only name them", &["host"])?,
+            lookups: counter(
+                "container_cache_lookups_total",
+                "lookups of containers that an event only names: hit, or miss and asked of the engine",
+                &["host", "outcome"],
+            )?,
+            handled: counter(
+                "event_handler_events_total",
+                "events for registered handlers: handled, dropped because the handler was behind, failed by a panic",
+                &["handler", "outcome"],
+            )?,
+            handling: histogram("event_handler_duration_seconds", "events being handled", &["handler"])?,
             batches: counter("batches_total", "closed batches", &["stream", "trigger"])?,
             batch_bytes: counter("batch_bytes_total", "estimated bytes of closed batches", &["stream"])?,
             journal_bytes: gauge("journal_bytes", "bytes of records that some sink has not taken yet", &[])?,
@@ -252,6 +276,10 @@ impl Metrics {
         forget(&self.connections, host);
         forget(&self.events, host);
         forget(&self.event_gaps, host);
+        forget(&self.event_history_lost, host);
+        forget(&self.unselected, host);
+        forget(&self.cached, host);
+        forget(&self.lookups, host);
     }
 
     /// A changed configuration was `taken` up, or `refused`.
@@ -259,7 +287,7 @@ impl Metrics {
         self.reloads.with_label_values(&[outcome]).inc();
     }
 
-    /// An event taken: `new`, `duplicate` or `dropped`.
+    /// An event taken: `new`, `duplicate`, `unselected` or `dropped`.
     pub fn event(&self, host: &str, outcome: &str) {
         self.events.with_label_values(&[host, outcome]).inc();
     }
@@ -267,6 +295,37 @@ impl Metrics {
     /// Events may have been missed.
     pub fn event_gap(&self, host: &str) {
         self.event_gaps.with_label_values(&[host]).inc();
+    }
+
+    /// An engine had forgotten events that were not told yet.
+    pub fn event_history_lost(&self, host: &str) {
+        self.event_history_lost.with_label_values(&[host]).inc();
+    }
+
+    /// How many containers of a host are not wanted.
+    pub fn unselected(&self, host: &str, count: usize) {
+        self.unselected.with_label_values(&[host]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// How many containers of a host are known.
+    pub fn containers_cached(&self, host: &str, count: usize) {
+        self.cached.with_label_values(&[host]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A container was looked up: `hit` or `miss`.
+    pub fn container_lookup(&self, host: &str, outcome: &str) {
+        self.lookups.with_label_values(&[host, outcome]).inc();
+    }
+
+    /// What became of an event at a registered handler: `dropped` or `failed`.
+    pub fn event_unhandled(&self, handler: &str, outcome: &str) {
+        self.handled.with_label_values(&[handler, outcome]).inc();
+    }
+
+    /// A registered handler took an event.
+    pub fn event_handled(&self, handler: &str, took: Duration) {
+        self.handled.with_label_values(&[handler, "handled"]).inc();
+        self.handling.with_label_values(&[handler]).observe(took.as_secs_f64());
     }
 
     /// A batch the journal has.

@@ -192,6 +192,8 @@ pub struct ContainerRecord {
     pub pid: Option<u64>,
     /// Exit code of the last run, once it ended.
     pub exit_code: Option<i64>,
+    /// The exit code in words: [`exit_cause`](crate::exit_cause).
+    pub exit_cause: Option<String>,
     /// True where the kernel killed it for memory.
     pub oom_killed: Option<bool>,
     /// The engine's error on the last start.

@@ -55,10 +55,15 @@ pub struct EventRecord {
     pub compose_service: Option<String>,
     /// Exit code, for `die`.
     pub exit_code: Option<i64>,
-    /// Signal, for `kill`.
+    /// The exit code in words, for `die`: [`exit_cause`](crate::exit_cause).
+    pub exit_cause: Option<String>,
+    /// Name of the signal, for `kill`: `SIGTERM`.
     pub signal: Option<String>,
     /// True where the inventory found it out, because the engine's own event was not seen.
     pub synthetic: bool,
     /// The engine's attributes, labels apart.
     pub attributes: BTreeMap<String, String>,
+    /// Of the container's labels those chosen to ride on records.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }

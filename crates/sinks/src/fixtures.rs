@@ -84,9 +84,11 @@ pub(crate) fn event(number: u64, at: Timestamp) -> EventRecord {
         compose_project: meta.compose_project.clone(),
         compose_service: meta.compose_service.clone(),
         exit_code: Some(137),
-        signal: Some("9".into()),
+        exit_cause: Some("killed (SIGKILL)".into()),
+        signal: Some("SIGKILL".into()),
         synthetic: true,
         attributes: BTreeMap::from([("exitCode".into(), "137".into())]),
+        labels: BTreeMap::from([("team".into(), "blue".into())]),
     }
 }
 
@@ -104,9 +106,11 @@ pub(crate) fn network_event(at: Timestamp) -> EventRecord {
         compose_project: None,
         compose_service: None,
         exit_code: None,
+        exit_cause: None,
         signal: None,
         synthetic: false,
         attributes: BTreeMap::new(),
+        labels: BTreeMap::new(),
         ..event(0, at)
     }
 }
@@ -126,6 +130,7 @@ pub(crate) fn container(number: u64, state: ContainerState, observed_at: Timesta
         status: Some("Up 3 hours".into()),
         pid: Some(4711),
         exit_code: Some(-1),
+        exit_cause: Some("failed (exit code -1)".into()),
         oom_killed: Some(false),
         error: Some("none".into()),
         created_at: Some(noon()),

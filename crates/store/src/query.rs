@@ -166,6 +166,8 @@ pub struct EventFilter {
     pub action: Option<String>,
     /// Full container id, a prefix of 12 or more, or the container's name at that moment.
     pub container: Option<String>,
+    /// Labels, all of which the event carries or its container has or had.
+    pub labels: Vec<LabelMatch>,
     /// The first moment.
     pub from: Option<Timestamp>,
     /// The moment after the last.

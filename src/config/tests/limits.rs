@@ -285,3 +285,45 @@ fn telemetry_that_could_not_work_is_refused() {
         "`telemetry.otlp_endpoint` (pipeline.toml:2): an address must not carry a user or a password: put a collector that holds it in between"
     );
 }
+
+#[test]
+fn selection_is_read_from_every_layer() {
+    use model::ContainerState;
+    use pipeline::selection::Standing;
+
+    let toml = "[select]\ndefault = \"out\"\n[select.include]\nnames = [\"web-*\", \"{a,b}\"]\nlabels = [\"team=blue\"]\n[select.exclude]\nstates = [\"exited\"]\n[collect]\nevent_actions = [\"!exec_*\"]\n";
+    let selection = file(toml).unwrap().config.selection();
+    assert_eq!((selection.default, selection.include.names.len()), (Standing::Out, 2));
+    assert_eq!(selection.exclude.states, [ContainerState::Exited]);
+    assert!(!selection.takes_event("container", "exec_die") && selection.takes_event("image", "pull"));
+    let variables =
+        [("DOCKSTREAM_SELECT_INCLUDE_NAMES", "{x,y}-?, z"), ("DOCKSTREAM_SELECT_EXCLUDE_STATES", "dead,paused")];
+    let selection = layered(toml, &variables, &[]).unwrap().config.selection();
+    let names: Vec<_> = selection.include.names.iter().map(ToString::to_string).collect();
+    assert_eq!((names, selection.exclude.states.len()), (vec!["{x,y}-?".to_owned(), "z".to_owned()], 2));
+    assert_eq!(defaults().selection(), pipeline::selection::Selection::default());
+}
+
+#[test]
+fn what_is_no_pattern_and_no_state_is_refused_with_its_place() {
+    assert_eq!(
+        said("[select.include]\nnames = [\"ok\", \"web-[0-9\"]"),
+        "`select.include.names` (pipeline.toml:2): `web-[0-9` is not a pattern: unclosed character class; missing ']'"
+    );
+    assert_eq!(
+        said("[select.exclude]\nimages = [\"\"]"),
+        "`select.exclude.images` (pipeline.toml:2): `` is not a pattern: it is empty, and nothing would fit"
+    );
+    assert_eq!(
+        said("[select.exclude]\nstates = [\"runing\"]"),
+        "`select.exclude.states` (pipeline.toml:2): \"runing\" is no state of a container: did you mean running?"
+    );
+    assert_eq!(
+        said("[collect]\nevent_types = [\"{a\"]"),
+        "`collect.event_types` (pipeline.toml:2): `{a` is not a pattern: unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)"
+    );
+    assert_eq!(
+        said("[select]\ndefault = \"all\""),
+        "`select.default` (pipeline.toml:2): expected \"in\" or \"out\", found \"all\""
+    );
+}

@@ -6,12 +6,13 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use model::{HostName, NodeName};
+use pipeline::selection::{Pattern, Words};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{ByteSize, CollectMode, Compression, Host, LogFormat, Properties};
+use crate::config::{ByteSize, CollectMode, Compression, Host, LogFormat, Patterns, Properties, States};
 
 fn checked_in(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_default()
@@ -145,6 +146,7 @@ fn hosts() -> impl Strategy<Value = Vec<Host>> {
 prop_compose! {
     fn config()(
         (node, data_dir, hosts) in (name(), "[^\\x00]{1,20}", hosts()),
+        (names, states, actions) in (vec("[a-z*?{},]{1,6}".prop_filter("a pattern", |text| text.parse::<Pattern>().is_ok()), 0..3), vec(0..7_usize, 0..3), vec("!?[a-z_*]{1,6}", 0..3)),
         (mode, stats_interval, labels, arguments) in (0..3_usize, duration(100), vec("[^\\x00]{1,9}", 0..3), vec("[a-z_]{1,9}", 0..3)),
         (count, bytes, age) in (1..usize::MAX, 1024..16_u64 << 20, duration(1)),
         (kafka, brokers, prefix, compression, properties) in (any::<bool>(), vec("[a-z]{1,9}:[1-9][0-9]{0,3}", 1..4), "[a-z.]{0,9}", 0..4_usize, pairs()),
@@ -157,6 +159,9 @@ prop_compose! {
         config.collect.stats_interval = stats_interval;
         config.collect.labels = labels;
         config.collect.event_arguments = arguments;
+        config.collect.event_actions = Words::try_new(actions.iter().map(String::as_str)).unwrap();
+        config.select.include.names = Patterns(names.iter().map(|text| text.parse().unwrap()).collect());
+        config.select.exclude.states = States(states.into_iter().map(|index| crate::config::patterns::STATES[index]).collect());
         config.batch.count = NonZeroUsize::new(count).unwrap();
         config.batch.bytes = ByteSize::new(bytes);
         config.batch.age = age;

@@ -108,7 +108,7 @@ impl Inside {
                 let serving = Some(Serving { bound: bound.clone(), store, about });
                 let engines = engines(&config).expect("an engine");
                 let (sinks, dead_letter) = (sinks(&config, Some(&identity)), dead_letter(&config));
-                let parts = Parts { engines, sinks, dead_letter, serving, faults };
+                let parts = Parts { engines, sinks, dead_letter, handlers: Vec::new(), serving, faults };
                 let topology = Topology::start(&config, parts).expect("a pipeline");
                 started.send(bound.address()).expect("somebody waits for it");
                 // Nobody left to tell: the test has failed.

@@ -180,6 +180,30 @@ impl EventMemory {
         self.lock().taken.get(&event.hash).is_none_or(|taken| taken.fate == Fate::Lost)
     }
 
+    /// Remembers an event that nobody wants: it is done with.
+    pub(super) fn pass_over(&self, event: Fingerprint) {
+        let mut state = self.lock();
+        let Fingerprint { hash, timestamp } = event;
+        let passed = Taken { timestamp, losses: 0, fate: Fate::Settled };
+        if state.taken.insert(hash, passed).is_none() {
+            state.order.push_back(hash);
+        }
+        state.last = Some(state.last.map_or(timestamp, |last| last.max(timestamp)));
+        state.forget();
+    }
+
+    /// What is missing before `first`, the first event of a stream that was asked for from `since` on: an engine that
+    /// still had what came since the last known event would have told that one again.
+    pub(super) fn gap(&self, since: Timestamp, first: Fingerprint) -> Option<(Timestamp, Timestamp)> {
+        let state = self.lock();
+        if state.taken.contains_key(&first.hash) {
+            return None;
+        }
+        let times = state.taken.values().map(|taken| taken.timestamp);
+        let last = times.filter(|time| (since..first.timestamp).contains(time)).max()?;
+        Some((last, first.timestamp))
+    }
+
     /// Remembers an event that is about to be handed on.
     pub(super) fn take(&self, event: Fingerprint) {
         let mut state = self.lock();

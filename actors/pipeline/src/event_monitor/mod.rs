@@ -7,6 +7,7 @@
 //!
 //! Where no more events can be kept the stream is closed, not left unread, and opened again once there is room.
 
+mod judge;
 mod mark;
 mod memory;
 
@@ -17,7 +18,7 @@ use actix::fut::{ActorFutureExt, wrap_future};
 use actix::prelude::{Actor, AsyncContext, Context, Handler};
 use actor_runtime::{Backoff, Cell, Control, Drain, Exit};
 use futures_util::StreamExt;
-use model::{ContainerId, EngineEvent, Stream, Timestamp};
+use model::{EngineEvent, Stream, Timestamp};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::books::Books;
@@ -25,12 +26,14 @@ use crate::faults::{Faults, Point};
 use crate::host_connection::{Link, Suspect};
 use crate::images::LookAtImages;
 use crate::inventory::{Heard, Look, Reconcile};
+use crate::knowledge::Knowledge;
 use crate::messages::{Observation, Seen};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::ports::{EngineApi, EventFeed, Journal};
 use crate::position::Place;
 use crate::router::Router;
+use crate::selection::Selection;
 
 pub use memory::EventMemory;
 use memory::fingerprint;
@@ -63,6 +66,10 @@ pub struct EventMonitorDeps {
     pub suspect: Control<Suspect>,
     /// What was seen.
     pub memory: Arc<EventMemory>,
+    /// What is known of the containers.
+    pub knowledge: Arc<Knowledge>,
+    /// Whose events are wanted, and which.
+    pub selection: Arc<Selection>,
     /// Where it is kept from when on events are listened to.
     pub journal: Arc<dyn Journal>,
     /// The books.
@@ -130,7 +137,7 @@ impl Listener {
                     }
                     let began = Instant::now();
                     let hearing = Hearing::new(deps);
-                    end = self.follow(feed).await;
+                    end = self.follow(feed, since).await;
                     drop(hearing);
                     failures = if began.elapsed() >= STEADY { 1 } else { failures + 1 };
                     if end != End::Silent {
@@ -165,7 +172,8 @@ impl Listener {
     }
 
     /// Takes events until the stream ends, or is silent.
-    async fn follow(&self, mut feed: EventFeed) -> End {
+    async fn follow(&self, mut feed: EventFeed, since: Option<Timestamp>) -> End {
+        let mut resumed_from = since;
         loop {
             let next = tokio::select! {
                 next = timeout(SILENCE, feed.next()) => next,
@@ -173,7 +181,8 @@ impl Listener {
             };
             match next {
                 Ok(Some(Ok(event))) => {
-                    if !self.take(event) {
+                    let is_told = resumed_from.take().is_none_or(|since| self.tell_gap(since, &event));
+                    if !is_told || !self.take(event) {
                         return End::Full;
                     }
                 }
@@ -202,16 +211,27 @@ impl Listener {
             deps.metrics.event(host.as_str(), "duplicate");
             return true;
         }
-        let container = (event.kind == "container" && changes_container(&event.action))
-            .then(|| ContainerId::try_new(&event.actor_id).ok())
-            .flatten()
-            .map(|id| (id, event.action.clone()));
+        let judgement = self.judge(&event);
+        let changed = judgement.own.as_ref().filter(|_| changes_container(&event.action));
+        let changed = changed.map(|(id, _)| (id.clone(), event.action.clone()));
         let is_of_image = event.kind == "image";
+        if !judgement.is_wanted {
+            deps.memory.pass_over(fingerprint);
+            self.learn(&event.action, judgement.own);
+            changed.map(|(id, action)| deps.heard.signal(Heard { id, action }));
+            if is_of_image {
+                deps.images.signal(LookAtImages);
+            }
+            deps.metrics.event(host.as_str(), "unselected");
+            return true;
+        }
+        let action = event.action.clone();
         let what = Seen::Event {
             host: host.clone(),
             received_at: Timestamp::from(SystemTime::now()),
             synthetic: false,
             event: Box::new(event),
+            about: judgement.about,
         };
         if !self.outbox.has_room_for(&what) {
             return false;
@@ -222,10 +242,11 @@ impl Listener {
         deps.memory.take(fingerprint);
         let custody = custody.at(Place { source: deps.memory.clone(), number: fingerprint.number() });
         let is_taken = self.outbox.send(Observation { what, custody }, &deps.router);
+        self.learn(&action, judgement.own);
         if is_of_image {
             deps.images.signal(LookAtImages);
         }
-        match container {
+        match changed {
             Some((id, action)) if is_taken => drop(deps.heard.signal(Heard { id, action })),
             // What came of an event that was dropped is to be found out as if nobody had told.
             Some((id, _)) => drop(deps.look.signal(Look(id))),

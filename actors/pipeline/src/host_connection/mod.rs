@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::books::Books;
-use crate::messages::{Observation, Seen};
+use crate::messages::{About, Observation, Seen};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::ports::{EngineApi, EngineError, EngineFailure, EngineInfo};
@@ -228,7 +228,13 @@ impl Watch {
             actor_id: host.to_string(),
             attributes: attributes.map(|(key, value)| (key.to_owned(), value)).collect(),
         };
-        self.send(Seen::Event { host: host.clone(), received_at: now, synthetic: true, event: Box::new(event) });
+        self.send(Seen::Event {
+            host: host.clone(),
+            received_at: now,
+            synthetic: true,
+            event: Box::new(event),
+            about: About::default(),
+        });
     }
 
     fn send(&self, what: Seen) {

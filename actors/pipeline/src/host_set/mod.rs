@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use crate::books::Books;
 use crate::host_connection::HostBoard;
-use crate::messages::{Observation, Seen};
+use crate::messages::{About, Observation, Seen};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::ports::{Journal, JournalError};
@@ -108,6 +108,7 @@ impl Keeper {
             host: host.clone(),
             received_at: now,
             synthetic: true,
+            about: About::default(),
             event: Box::new(EngineEvent {
                 timestamp: now,
                 kind: "host".to_owned(),

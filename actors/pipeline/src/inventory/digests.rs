@@ -37,7 +37,9 @@ impl Handler<DigestsChanged> for Inventory {
         let images = self.deps.images.clone();
         let now = Timestamp::from(SystemTime::now());
         for record in self.state.table.fill_digests(|record| images.digest_of(record), now) {
-            self.tell(record);
+            if self.deps.selection.takes(&record) {
+                self.tell(record);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@
 mod digests;
 mod looks;
 mod memory;
+mod picked;
 mod signals;
 mod table;
 
@@ -24,13 +25,16 @@ use crate::books::Books;
 use crate::faults::{Faults, Point};
 use crate::host_connection::{HostBoard, Link};
 use crate::images::{CountUsers, ImageBoard};
-use crate::messages::{Observation, Seen, Subject};
+use crate::knowledge::Knowledge;
+use crate::messages::{About, Observation, Seen, Subject};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::ports::{EngineApi, EngineError, EngineFailure};
 use crate::router::Router;
+use crate::selection::Selection;
 use crate::stream_set::Track;
 use looks::{Looks, Round};
+use picked::Unselected;
 use signals::{Due, Overdue, RoundOver};
 use table::{CROSSING, Change, Missed, Table, missed_event};
 
@@ -62,6 +66,10 @@ pub struct InventoryDeps {
     pub interval: Duration,
     /// Labels that ride on records.
     pub labels: Arc<[String]>,
+    /// Whose data are wanted.
+    pub selection: Arc<Selection>,
+    /// What is known of the containers, for others.
+    pub knowledge: Arc<Knowledge>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Armed faults.
@@ -80,6 +88,7 @@ pub struct Inventory {
 struct State {
     table: Table,
     looks: Looks,
+    unselected: Unselected,
     stage: Stage,
     reconcile_again: bool,
     /// The number of the present full look.
@@ -215,7 +224,8 @@ impl Inventory {
     fn resync(&self) {
         let table = &self.state.table;
         if table.has_looked() {
-            let subjects = table.with_stats().map(|record| self.subject(record)).collect();
+            let wanted = table.with_stats().filter(|record| self.deps.selection.takes(*record));
+            let subjects = wanted.map(|record| self.subject(record)).collect();
             self.deps.streams.signal(Track::Exactly { subjects, unsure: table.unsure() });
         }
     }
@@ -250,7 +260,9 @@ impl Inventory {
         }
         self.settled(id, true);
         self.tell_use(id, found.as_ref());
-        self.track(id, found.as_ref());
+        self.deps.knowledge.found(id, found.as_ref());
+        let is_selected = self.pick(id, found.as_ref());
+        self.track(id, found.as_ref().filter(|_| is_selected));
         let (before, missed) = match change {
             Change::Changed { before, missed } => (before, missed),
             // It may have gone before this inventory knew of it.
@@ -258,8 +270,7 @@ impl Inventory {
             _ => return,
         };
         let is_gone = found.is_none();
-        let before = || before.map(|before| *before).or_else(|| self.deps.memory.last(id));
-        let Some(mut record) = found.or_else(before) else { return };
+        let Some(mut record) = self.worth_telling(id, found, is_selected, before) else { return };
         if is_gone {
             record.state = ContainerState::Removed;
             record.observed_at = Timestamp::from(SystemTime::now());
@@ -404,9 +415,13 @@ impl Handler<Overdue> for Inventory {
             ctx.notify_later(later, CROSSING);
             return;
         }
+        if !self.deps.selection.takes_event("container", action) {
+            return;
+        }
         let now = Timestamp::from(SystemTime::now());
         let (host, event) = (record.host.clone(), Box::new(missed_event(&record, action, now)));
-        self.hand_on(Seen::Event { host, received_at: now, synthetic: true, event });
+        let about = About { oom_killed: record.oom_killed, ..About::default() };
+        self.hand_on(Seen::Event { host, received_at: now, synthetic: true, event, about });
     }
 }
 

@@ -22,6 +22,7 @@ pub(in crate::inventory) fn record(letter: char, state: ContainerState, started:
         status: None,
         pid: None,
         exit_code: None,
+        exit_cause: None,
         oom_killed: None,
         error: None,
         created_at: None,

@@ -17,11 +17,13 @@ use actor_runtime::{Cell, Drain, Envelope, Exit, Outlet, Permit, TurnBudget};
 use model::{Frame, LossReason, NetworkScope, StatsRecord, Stream, Timestamp, compute};
 
 use crate::books::{Books, Custody};
+use crate::event_handlers::EventHandlers;
 use crate::faults::{Faults, Point};
 use crate::messages::{Chunk, ChunkRows, Observation, RawFrame, Seen};
 use crate::ports::Decode;
 
 pub use event::EventPolicy;
+pub(crate) use event::is_of_engine;
 
 /// Records a chunk holds at most.
 pub const CHUNK_ROWS: usize = 64;
@@ -39,8 +41,10 @@ pub struct ParserDeps {
     pub batcher: Outlet<Chunk>,
     /// The books.
     pub books: Arc<Books>,
-    /// Which event arguments may be kept.
+    /// What rides on event records, and what may be kept of them.
     pub events: Arc<EventPolicy>,
+    /// Who else hears of events.
+    pub handlers: EventHandlers,
     /// Armed faults.
     pub faults: Faults,
 }
@@ -219,8 +223,10 @@ impl Handler<Envelope<Observation>> for Parser {
         let (observation, permit) = envelope.into_parts();
         self.deps.faults.strike(Point::Parser);
         let rows = match observation.what {
-            Seen::Event { host, received_at, synthetic, event } => {
-                ChunkRows::Event(Box::new(self.deps.events.record(host, received_at, synthetic, *event)))
+            Seen::Event { host, received_at, synthetic, event, about } => {
+                let record = Box::new(self.deps.events.record(host, received_at, synthetic, *event, &about));
+                self.deps.handlers.tell(&record);
+                ChunkRows::Event(record)
             }
             Seen::Container(record) => ChunkRows::Container(record),
             Seen::Image(record) => ChunkRows::Image(record),

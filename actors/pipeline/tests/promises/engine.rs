@@ -84,6 +84,7 @@ pub fn record(number: u32, state: ContainerState, started_s: i64) -> ContainerRe
         status: None,
         pid: None,
         exit_code: None,
+        exit_cause: None,
         oom_killed: None,
         error: None,
         created_at: None,

@@ -8,7 +8,7 @@ use model::{LossReason, Stream};
 use pipeline::faults::{Faults, Point};
 use tokio::time::sleep;
 
-use crate::engine::{DAWN_S, FakeEngine, event};
+use crate::engine::{DAWN_S, FakeEngine, event, id};
 use crate::world::{Options, World, millis, seconds};
 
 fn tight(faults: Faults) -> Options {
@@ -243,6 +243,95 @@ fn a_resumed_stream_begins_before_the_last_event_even_where_the_clock_was_set_ba
         let now = engine.now().as_secs();
         let since = engine.since()[2].map_or(0, |since| since.as_secs());
         assert!((now - 45..now - 29).contains(&since), "asked from {since} on, at {now}");
+        world.end().await;
+    });
+}
+
+#[test]
+fn the_events_of_each_actor_come_in_their_order_however_many_parsers_there_are_and_however_tight_it_is() {
+    for seed in 0..8u64 {
+        run(async move {
+            let mut chance = fastrand::Rng::with_seed(seed);
+            let (engine, actors, count) = (FakeEngine::new(), chance.u32(1..20), 400);
+            let feed = engine.feed();
+            let options = Options { parsers: chance.u32(1..6), ..tight(Faults::NONE) };
+            let world = World::start(&engine, options);
+            world.open_gate(false);
+            for at in 0..count {
+                feed.try_send(event(chance.u32(0..actors), "kill", at)).unwrap();
+                if chance.u32(0..20) == 0 {
+                    world.open_gate(chance.bool());
+                    sleep(millis(chance.u64(0..20))).await;
+                }
+            }
+            world.open_gate(true);
+            let expected = usize::try_from(count).unwrap();
+            wait_for("every event", || world.events("kill", false) == expected).await;
+            for number in 0..actors {
+                let times: Vec<_> = world.seen(|seen| {
+                    let of = seen.events.iter().filter(|event| event.actor_id == id(number).as_str());
+                    of.map(|event| event.timestamp).collect()
+                });
+                assert!(times.is_sorted(), "seed {seed}, actor {number}: {times:?}");
+            }
+            world.end().await;
+        });
+    }
+}
+
+#[test]
+fn what_an_engine_has_forgotten_is_told_once_with_its_times() {
+    run(async {
+        let engine = FakeEngine::new();
+        let feeds = [engine.feed(), engine.feed(), engine.feed()];
+        let at = |second: i64| (DAWN_S + second) * 1000;
+        let world = World::start(&engine, Options::default());
+        feeds[0].try_send(event(1, "kill", at(1))).unwrap();
+        wait_for("the first event", || world.events("kill", false) == 1).await;
+        let [first, second, third] = feeds;
+        // It comes again with what it had told: nothing is missing.
+        second.try_send(event(1, "kill", at(1))).unwrap();
+        second.try_send(event(2, "kill", at(2))).unwrap();
+        drop(first);
+        wait_for("the second event", || world.events("kill", false) == 2).await;
+        assert_eq!(world.events("events_missed", true), 0);
+        // It does not know the last one any more: it was restarted, or told 256 others meanwhile.
+        third.try_send(event(3, "kill", at(60))).unwrap();
+        third.try_send(event(4, "kill", at(61))).unwrap();
+        drop(second);
+        wait_for("the fourth event", || world.events("kill", false) == 4).await;
+        assert_eq!(world.events("events_missed", true), 1);
+        world.seen(|seen| {
+            let told = seen.events.iter().find(|event| event.action == "events_missed").unwrap();
+            assert_eq!((told.kind.as_str(), told.actor_id.as_str(), told.container_id.as_ref()), ("host", "h", None));
+            let time = |key: &str| told.attributes[key].parse::<model::Timestamp>().unwrap().as_secs() - DAWN_S;
+            assert_eq!((time("from"), time("to")), (2, 60));
+        });
+        assert!(world.metrics.text().contains("dockstream_event_history_lost_total{host=\"h\"} 1"));
+        world.end().await;
+    });
+}
+
+#[test]
+fn the_end_of_a_container_tells_of_memory_where_an_event_told_of_it_before() {
+    run(async {
+        let engine = FakeEngine::new();
+        let feed = engine.feed();
+        let world = World::start(&engine, Options::default());
+        let died = |number: u32, at: i64| {
+            let mut died = event(number, "die", at);
+            died.attributes.insert("exitCode".into(), "137".into());
+            died
+        };
+        for event in [event(1, "oom", 1), died(1, 2), died(2, 3), event(1, "start", 4), died(1, 5)] {
+            feed.try_send(event).unwrap();
+        }
+        wait_for("the ends", || world.events("die", false) == 3).await;
+        let causes: Vec<_> = world.seen(|seen| {
+            let ends = seen.events.iter().filter(|event| event.action == "die");
+            ends.map(|event| event.exit_cause.clone().unwrap()).collect()
+        });
+        assert_eq!(causes, ["killed (SIGKILL), out of memory", "killed (SIGKILL)", "killed (SIGKILL)"]);
         world.end().await;
     });
 }

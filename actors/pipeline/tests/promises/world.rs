@@ -7,23 +7,26 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::prelude::{Actor, AsyncContext, Context, Handler};
 use actor_runtime::{
-    Backoff, Cell, ChildSpec, Drain, DrainReport, Envelope, Exit, GroupSpec, Intensity, NodeView, Quarantine, Root,
-    Strategy, mailbox,
+    Backoff, Cell, ChildSpec, Drain, DrainReport, Envelope, Exit, GroupSpec, Intensity, NodeView, Placement,
+    Quarantine, Root, Strategy, mailbox,
 };
 use journal::{Limits, MemoryJournal, WhenFull};
 use model::{EventRecord, Frame, HostRecord, LossReason, LossRecord, StatsRecord, Stream, Timestamp};
 use pipeline::books::Books;
+use pipeline::event_handlers::{self, EventHandlers, HandlerPolicies};
 use pipeline::event_monitor::{EventMonitor, EventMonitorDeps};
 use pipeline::faults::Faults;
 use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, Link};
 use pipeline::host_set::{Fleet, HostMemory, HostSet, HostSetDeps, Wanted};
 use pipeline::images::{ImageBoard, Images, ImagesDeps};
 use pipeline::inventory::{Inventory, InventoryDeps, Resync};
+use pipeline::knowledge::{Bounds, Knowledge};
 use pipeline::messages::{Chunk, ChunkRows};
 use pipeline::metrics::Metrics;
 use pipeline::parser::{EventPolicy, Parser, ParserDeps};
-use pipeline::ports::{Decode, EngineApi};
+use pipeline::ports::{Decode, EngineApi, EventHandlerPlan};
 use pipeline::router::Router;
+use pipeline::selection::Selection;
 use pipeline::stats_stream::{Polls, StatsMode, StatsStreamDeps};
 use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
 use tokio::sync::watch;
@@ -122,6 +125,9 @@ pub struct Options {
     pub parser_room: u32,
     pub faults: Faults,
     pub parser_faults: Faults,
+    pub parsers: u32,
+    pub selection: Selection,
+    pub handlers: Vec<EventHandlerPlan>,
     /// What the life before left in its journal.
     pub marks: BTreeMap<String, Vec<u8>>,
 }
@@ -135,6 +141,9 @@ impl Default for Options {
             parser_room: 1 << 20,
             faults: Faults::NONE,
             parser_faults: Faults::NONE,
+            parsers: 1,
+            selection: Selection::default(),
+            handlers: Vec::new(),
             marks: BTreeMap::new(),
         }
     }
@@ -222,17 +231,20 @@ impl World {
         let (of_hosts, marked, counted, shown) = (fleet.clone(), journal.clone(), metrics.clone(), board.clone());
         let root = GroupSpec::new("root", Strategy::RestForOne, intensity(3), Backoff::NONE, move |_| {
             let (recorder, recorder_inbox) = mailbox::<Recorder>(64);
-            let (parser, parser_inbox) = mailbox::<Parser>(options.parser_room);
+            let (parsers, inboxes): (Vec<_>, Vec<_>) =
+                (0..options.parsers).map(|_| mailbox::<Parser>(options.parser_room)).unzip();
+            let (handling, lanes) = handling(&options.handlers, &counted);
             let deps = ParserDeps {
                 decode: Arc::new(Numbers),
                 batcher: recorder.outlet(),
                 books: shared.clone(),
                 events: Arc::new(EventPolicy::default()),
+                handlers: lanes,
                 faults: options.parser_faults.clone(),
             };
             let parts = Parts {
                 options: options.clone(),
-                router: Router::new(&[parser]),
+                router: Router::new(&parsers),
                 books: shared.clone(),
                 board: shown.clone(),
                 fleet: of_hosts.clone(),
@@ -241,11 +253,16 @@ impl World {
             };
             let (seen, gate, hosts) = (recorded.clone(), is_open.clone(), hosts(&parts));
             *made.lock().unwrap() = Some(parts);
-            vec![
+            let mut children = vec![
                 ChildSpec::actor("recorder", recorder_inbox, move |cell| Recorder { cell, seen, gate }),
-                ChildSpec::actor("parser", parser_inbox, move |cell| Parser::new(cell, deps)),
-                hosts,
-            ]
+                ChildSpec::group(handling),
+            ];
+            children.extend(inboxes.into_iter().enumerate().map(|(index, inbox)| {
+                let deps = deps.clone();
+                ChildSpec::actor(format!("parser-{index}"), inbox, move |cell| Parser::new(cell, deps))
+            }));
+            children.push(hosts);
+            children
         });
         let root = Root::start(root);
         Self { books, board, fleet, journal, metrics, parts, seen, gate, root }
@@ -306,6 +323,14 @@ impl World {
     }
 }
 
+/// The handlers, and the way to them.
+fn handling(plans: &[EventHandlerPlan], metrics: &Arc<Metrics>) -> (GroupSpec, EventHandlers) {
+    let restart = Backoff::try_new(millis(100), seconds(30), 0.0).unwrap();
+    let quarantine = Quarantine { intensity: intensity(5), lasting: 5 * MINUTE };
+    let policies = HandlerPolicies { backoff: restart, quarantine, stall: seconds(30) };
+    event_handlers::group(plans, policies, metrics, || Placement::Here)
+}
+
 fn intensity(restarts: u32) -> Intensity {
     Intensity::try_new(restarts, MINUTE).unwrap()
 }
@@ -313,6 +338,9 @@ fn intensity(restarts: u32) -> Intensity {
 fn host(parts: &Parts, name: &str, port: &Arc<Port>, memory: HostMemory) -> GroupSpec {
     let Parts { options, router, books, board, journal, metrics, .. } = parts.clone();
     let engine: Arc<dyn EngineApi> = port.clone();
+    let selection = Arc::new(options.selection.clone());
+    let bounds = Bounds { ttl: seconds(600), containers: 1000 };
+    let knowledge = Knowledge::new(engine.host().clone(), bounds, metrics.clone());
     let link = Link::default();
     let HostMemory { events: memory, containers, images: remembered, table } = memory;
     let images = ImageBoard::default();
@@ -358,6 +386,8 @@ fn host(parts: &Parts, name: &str, port: &Arc<Port>, memory: HostMemory) -> Grou
             books: books.clone(),
             interval: discovery,
             labels: Arc::new([]),
+            selection: selection.clone(),
+            knowledge: knowledge.clone(),
             metrics: metrics.clone(),
             faults: faults.clone(),
         };
@@ -371,6 +401,8 @@ fn host(parts: &Parts, name: &str, port: &Arc<Port>, memory: HostMemory) -> Grou
             images: images_mailbox.control(),
             suspect: connection_mailbox.control(),
             memory: memory.clone(),
+            knowledge: knowledge.clone(),
+            selection: selection.clone(),
             journal: journal.clone(),
             books: books.clone(),
             backoff: reconnect,

@@ -2,6 +2,7 @@
 
 use store::{EventFilter, Page};
 
+use super::containers;
 use crate::answer::{self, Listing, Source};
 use crate::call::Call;
 use crate::operation::{Answer, Body, CURSOR, Kind, LIMIT, Operation, Parameter, Tag};
@@ -19,6 +20,11 @@ pub(super) const LIST: Operation = Operation {
         Parameter::once("action", Kind::Text, "With this action: start, die, oom, health_status …"),
         Parameter::once("host", Kind::Text, "On this host."),
         Parameter::once("container", Kind::Text, "Of this container: full id, prefix of 12 or more, or its name then."),
+        Parameter::many(
+            "label",
+            Kind::Label,
+            "Of containers with this label (`key` or `key=value`); repeated: with all of them.",
+        ),
         Parameter::once("from", Kind::Time, "At this moment or later."),
         Parameter::once("since", Kind::Time, "The same as `from`."),
         Parameter::once("to", Kind::Time, "Before this moment."),
@@ -48,6 +54,7 @@ async fn list(call: Call) -> Answer {
         kind: text("type"),
         action: text("action"),
         container: text("container"),
+        labels: query.all("label").map(containers::label).collect(),
         from,
         to,
     };

@@ -41,6 +41,9 @@ fn every_filter_takes_what_it_names_and_nothing_else() {
         ("?from=2026-11-20T12:00:10Z&to=2026-11-20T12:00:30Z", vec!["die", "health_status"]),
         ("?container=%27%20OR%201%3D1%20--", vec![]),
         ("?action=DIE", vec![]),
+        ("?label=tier=front", vec!["health_status", "start", "stop"]),
+        ("?label=tier&action=stop", vec!["stop"]),
+        ("?label=tier&label=nobody", vec![]),
     ] {
         assert_eq!(names(&list(query), "action"), expected, "{query}");
     }

@@ -107,7 +107,13 @@ pub fn containers() -> Vec<ContainerRecord> {
             "cache",
             json!({"image": "redis:8", "image_id": image_id("5d41"), "state": "paused"}),
         ),
-        container("beta", &id("8e3f"), "old-job", json!({"state": "exited", "exit_code": 137, "oom_killed": true})),
+        container(
+            "beta",
+            &id("8e3f"),
+            "old-job",
+            json!({"state": "exited", "exit_code": 137,
+            "exit_cause": "killed (SIGKILL), out of memory", "oom_killed": true}),
+        ),
         container("beta", &id("9f40"), "gone", json!({"state": "removed"})),
         container("beta", &id("a051"), HOSTILE, json!({"image": "evil/<b>", "labels": {"x\"y": "</script>"}})),
     ]
@@ -177,6 +183,7 @@ pub fn events() -> Vec<EventRecord> {
             "die",
             json!({
                 "host": "beta", "actor_id": id("8e3f"), "container_id": id("8e3f"), "container_name": "old-job", "exit_code": 137,
+                "exit_cause": "killed (SIGKILL), out of memory",
             }),
         ),
         event(

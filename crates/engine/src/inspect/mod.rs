@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use model::{
     ContainerId, ContainerRecord, ContainerState, Health, HostName, Mount, Network, NetworkScope, Revp, Timestamp,
+    exit_cause,
 };
 use serde::Deserialize;
 
@@ -154,6 +155,7 @@ impl Inspected {
         let ports = ports::list(settings.ports.as_ref(), configured, self.config.exposed_ports.as_ref());
         let ended = !matches!(state, ContainerState::Created | ContainerState::Running | ContainerState::Paused);
         let image = self.config.image.unwrap_or_default();
+        let exit_code = self.state.exit_code.filter(|_| ended);
         let mut record = ContainerRecord {
             host: host.clone(),
             container_id: id.clone(),
@@ -166,7 +168,8 @@ impl Inspected {
             state,
             status: None,
             pid: above_zero(self.state.pid),
-            exit_code: self.state.exit_code.filter(|_| ended),
+            exit_code,
+            exit_cause: exit_code.map(|code| exit_cause(code, self.state.oom_killed)),
             oom_killed: self.state.oom_killed,
             error: some_text(self.state.error),
             created_at: time(self.created.as_deref()),

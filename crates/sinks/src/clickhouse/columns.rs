@@ -79,9 +79,11 @@ const EVENTS: &[(&str, &str)] = &[
     ("compose_project", MAYBE_WORD),
     ("compose_service", MAYBE_WORD),
     ("exit_code", "Nullable(Int64)"),
+    ("exit_cause", MAYBE_WORD),
     ("signal", MAYBE_WORD),
     ("synthetic", "Bool"),
     ("attributes", MAP),
+    ("labels", MAP),
 ];
 
 const CONTAINERS: &[(&str, &str)] = &[
@@ -97,6 +99,7 @@ const CONTAINERS: &[(&str, &str)] = &[
     ("status", MAYBE_TEXT),
     ("pid", MAYBE_COUNT),
     ("exit_code", "Nullable(Int64)"),
+    ("exit_cause", MAYBE_WORD),
     ("oom_killed", "Nullable(Bool)"),
     ("error", MAYBE_TEXT),
     ("created_at", MAYBE_TIME),

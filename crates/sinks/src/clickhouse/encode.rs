@@ -83,9 +83,11 @@ impl RowBinary {
         self.maybe(row.compose_project.as_deref(), Self::text);
         self.maybe(row.compose_service.as_deref(), Self::text);
         self.maybe(row.exit_code, Self::i64);
+        self.maybe(row.exit_cause.as_deref(), Self::text);
         self.maybe(row.signal.as_deref(), Self::text);
         self.bool(row.synthetic);
         self.map(&row.attributes);
+        self.map(&row.labels);
     }
 
     fn container(&mut self, row: &ContainerRecord) {
@@ -102,6 +104,7 @@ impl RowBinary {
         self.maybe(row.status.as_deref(), Self::text);
         self.maybe(row.pid, Self::u64);
         self.maybe(row.exit_code, Self::i64);
+        self.maybe(row.exit_cause.as_deref(), Self::text);
         self.maybe(row.oom_killed, Self::bool);
         self.maybe(row.error.as_deref(), Self::text);
         self.maybe(row.created_at, Self::time);

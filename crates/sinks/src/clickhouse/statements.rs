@@ -14,6 +14,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "hosts", sql: include_str!("../../../../schemas/clickhouse/0002_hosts.sql") },
     Migration { version: 4, name: "rollups", sql: include_str!("../../../../schemas/clickhouse/0004_rollups.sql") },
     Migration { version: 5, name: "codecs", sql: include_str!("../../../../schemas/clickhouse/0005_codecs.sql") },
+    Migration { version: 6, name: "events", sql: include_str!("../../../../schemas/clickhouse/0006_events.sql") },
 ];
 
 /// Behind its name in a cluster: the part of a table that lies on one shard.

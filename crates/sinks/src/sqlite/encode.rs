@@ -140,8 +140,9 @@ fn write_events(connection: &Connection, rows: &[EventRecord]) -> rusqlite::Resu
     let mut insert = connection.prepare_cached(
         "INSERT INTO container_events (
              host, timestamp, received_at, type, action, argument, actor_id, actor_name, container_id, container_name,
-             image, compose_project, compose_service, exit_code, signal, synthetic, attributes)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             image, compose_project, compose_service, exit_code, exit_cause, signal, synthetic,
+             attributes, labels)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (timestamp, host, type, action, actor_id) DO NOTHING",
     )?;
     for row in rows {
@@ -161,9 +162,11 @@ fn write_events(connection: &Connection, rows: &[EventRecord]) -> rusqlite::Resu
             row.compose_project,
             row.compose_service,
             row.exit_code,
+            row.exit_cause,
             row.signal,
             row.synthetic,
             to_json(attributes)?,
+            to_json(&row.labels)?,
         ])?;
     }
     Ok(())

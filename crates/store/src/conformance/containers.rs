@@ -26,7 +26,7 @@ pub(crate) async fn a_container_comes_back_as_it_was_stored(mut subject: Subject
         "web",
         json!({
             "image_id": "sha256:1", "compose_project": "shop", "compose_service": "web", "status": "Up 3 hours",
-            "pid": 4711, "exit_code": -1, "oom_killed": true, "error": "no", "created_at": start(),
+            "pid": 4711, "exit_code": -1, "exit_cause": "failed (exit code -1)", "oom_killed": true, "error": "no", "created_at": start(),
             "started_at": seconds(1), "finished_at": seconds(2),
             "health": { "status": "unhealthy", "failing_streak": 3, "last_output": "connection refused\n" },
             "labels": { "team": "blue", "a \"quote\"": "ü\n" },

@@ -4,7 +4,7 @@ use model::Rows;
 use serde_json::json;
 
 use super::Subject;
-use super::fixtures::{event, id, seconds};
+use super::fixtures::{container, event, id, seconds};
 use crate::{EventFilter, Page};
 
 pub(crate) async fn an_event_comes_back_as_it_was_stored(mut subject: Subject) {
@@ -13,8 +13,9 @@ pub(crate) async fn an_event_comes_back_as_it_was_stored(mut subject: Subject) {
         "die",
         json!({
             "argument": "x", "actor_name": "web", "container_id": id(1), "container_name": "web",
-            "image": "nginx", "compose_project": "shop", "compose_service": "web", "exit_code": 137, "signal": "9",
-            "synthetic": true, "attributes": { "exitCode": "137" },
+            "image": "nginx", "compose_project": "shop", "compose_service": "web", "exit_code": 137,
+            "exit_cause": "killed (SIGKILL)", "signal": "SIGKILL", "synthetic": true,
+            "attributes": { "exitCode": "137" }, "labels": { "team": "blue" },
         }),
     );
     let bare = event(0, "create", json!({ "type": "network", "actor_id": "net" }));
@@ -51,10 +52,17 @@ pub(crate) async fn events_are_filtered_by_what_they_are_and_when(mut subject: S
     let rows = vec![
         web(1, "start"),
         web(2, "die"),
-        event(3, "start", json!({ "host": "b", "actor_id": id(2), "container_id": id(2), "container_name": "db" })),
+        event(
+            3,
+            "start",
+            json!({ "host": "b", "actor_id": id(2), "container_id": id(2), "container_name": "db", "labels": { "tier": "back" } }),
+        ),
         event(4, "pull", json!({ "type": "image", "actor_id": "nginx" })),
     ];
     subject.stored(Rows::Events(rows.into())).await;
+    let labelled = json!({ "labels": { "team": "blue" }, "state": "removed" });
+    subject.stored(Rows::Containers(vec![container("a", 1, "web", labelled)].into())).await;
+    let label = |text: &str| vec![text.parse().unwrap()];
     let all = EventFilter::default;
     let text = |text: &str| Some(text.to_owned());
     let cases: Vec<(&str, EventFilter, &[u64])> = vec![
@@ -63,6 +71,9 @@ pub(crate) async fn events_are_filtered_by_what_they_are_and_when(mut subject: S
         ("action", EventFilter { action: text("start"), ..all() }, &[3, 1]),
         ("name", EventFilter { container: text("web"), ..all() }, &[2, 1]),
         ("prefix", EventFilter { container: text(&id(2).to_string()[..20]), ..all() }, &[3]),
+        ("label", EventFilter { labels: label("team"), ..all() }, &[2, 1]),
+        ("label of the event", EventFilter { labels: label("tier=back"), ..all() }, &[3]),
+        ("another value", EventFilter { labels: label("team=green"), ..all() }, &[]),
         ("from", EventFilter { from: Some(seconds(3)), ..all() }, &[4, 3]),
         ("to", EventFilter { to: Some(seconds(3)), ..all() }, &[2, 1]),
         ("all at once", EventFilter { container: text("web"), action: text("die"), host: text("a"), ..all() }, &[2]),

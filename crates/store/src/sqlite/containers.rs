@@ -13,7 +13,7 @@ const COLUMNS: &str = "host, container_id, container_name, image, image_id, comp
     status, pid, exit_code, oom_killed, error, created_at, started_at, finished_at, health_status,
     health_failing_streak, health_last_output, labels, ports, networks, mounts, network_scope, restart_policy,
     restart_count, cpu_limit_cores, memory_limit_bytes, pids_limit, observed_at, image_digest, environment, cpu_shares,
-    cpuset_cpus, memory_reservation_bytes, memory_swap_limit_bytes, revp";
+    cpuset_cpus, memory_reservation_bytes, memory_swap_limit_bytes, revp, exit_cause";
 
 /// Candidates told in an ambiguous answer, at most.
 const MAX_CANDIDATES: usize = 20;
@@ -189,6 +189,7 @@ fn read_container(row: &Row<'_>) -> rusqlite::Result<ContainerRecord> {
         memory_reservation_bytes: whole(row, 34)?,
         memory_swap_limit_bytes: whole(row, 35)?,
         revp: optional_json(row, 36)?,
+        exit_cause: row.get(37)?,
         observed_at: Timestamp::from_nanos(row.get(29)?),
     })
 }

@@ -22,7 +22,8 @@ pub(super) fn list(
     let rows = page.rows();
     let sql = format!(
         "SELECT host, timestamp, received_at, type, action, argument, actor_id, actor_name, container_id,
-             container_name, image, compose_project, compose_service, exit_code, signal, synthetic, attributes, event
+             container_name, image, compose_project, compose_service, exit_code, signal, synthetic, attributes, event,
+             exit_cause, labels
          FROM container_events WHERE {} ORDER BY timestamp DESC, event DESC LIMIT {}",
         conditions.clause(),
         rows + 1
@@ -54,6 +55,7 @@ fn conditions(filter: &EventFilter) -> Conditions {
             conditions.add("container_name = ?", [name()]);
         }
     }
+    conditions.add_container_labels(&filter.labels);
     if let Some(from) = filter.from {
         conditions.add("timestamp >= ?", [Value::Integer(from.as_nanos())]);
     }
@@ -79,8 +81,10 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
         compose_project: row.get(11)?,
         compose_service: row.get(12)?,
         exit_code: row.get(13)?,
+        exit_cause: row.get(18)?,
         signal: row.get(14)?,
         synthetic: row.get(15)?,
         attributes: from_json(row, 16)?,
+        labels: from_json(row, 19)?,
     })
 }

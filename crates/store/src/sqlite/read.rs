@@ -41,6 +41,22 @@ impl Conditions {
         }
     }
 
+    /// All of `labels` are on the event, or on the container it is about.
+    pub(super) fn add_container_labels(&mut self, labels: &[LabelMatch]) {
+        for label in labels {
+            let value = if label.value.is_some() { "AND label.value = ?" } else { "" };
+            let sql = format!(
+                "EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.key = ? {value})
+                 OR EXISTS (SELECT 1 FROM containers AS known, json_each(known.labels) AS label
+                     WHERE known.host = container_events.host AND known.container_id = container_events.container_id
+                       AND label.key = ? {value})"
+            );
+            let values = || std::iter::once(&label.key).chain(&label.value).cloned().map(Value::Text);
+            self.sql.push(format!("({sql})"));
+            self.values.extend(values().chain(values()));
+        }
+    }
+
     pub(super) fn clause(&self) -> String {
         if self.sql.is_empty() { "1".into() } else { self.sql.join(" AND ") }
     }

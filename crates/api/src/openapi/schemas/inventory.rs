@@ -14,6 +14,7 @@ pub(super) fn container() -> Schema {
         field("status", maybe(text()), "The state as a sentence, such as `Up 3 hours`."),
         field("pid", maybe(count()), "Process id of its first process on the host, while running."),
         field("exit_code", maybe(integer()), "Exit code of the last run."),
+        field("exit_cause", maybe(text()), "The exit code in words: `finished`, `killed (SIGKILL), out of memory` …"),
         field("oom_killed", maybe(boolean()), "True where the kernel killed it for memory."),
         field("error", maybe(text()), "The engine's error at the last start."),
         field("created_at", maybe(time()), "When it was made."),

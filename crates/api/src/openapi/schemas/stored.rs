@@ -135,9 +135,11 @@ pub(super) fn event() -> Schema {
     fields.extend(compose());
     fields.extend([
         field("exit_code", maybe(integer()), "Exit code, for `die`."),
-        field("signal", maybe(text()), "Signal, for `kill`."),
+        field("exit_cause", maybe(text()), "The exit code in words: `finished`, `killed (SIGKILL), out of memory` …"),
+        field("signal", maybe(text()), "Name of the signal, for `kill`: `SIGTERM`."),
         field("synthetic", boolean(), "True where the inventory found it out."),
         field("attributes", map(text()), "The engine's attributes, labels apart."),
+        field("labels", map(text()), "Of the container's labels those chosen to ride on records."),
     ]);
     Schema { name: "Event", description: "Something that happened on a host.", fields }
 }
