@@ -9,6 +9,7 @@ mod contract;
 mod daemon;
 mod deadletter;
 mod docker_stats;
+mod events;
 mod exactly_once;
 mod faults;
 mod hosts;

@@ -9,6 +9,7 @@ use super::{Listener, fingerprint};
 use crate::inventory::Look;
 use crate::knowledge::{Brief, Knowledge, Lookup};
 use crate::messages::{About, Observation, Seen};
+use crate::position::Place;
 
 /// What is made of an event.
 pub(super) struct Judgement {
@@ -77,6 +78,11 @@ impl Listener {
             actor_id: host.to_string(),
             attributes: BTreeMap::from(attributes),
         };
+        // It is remembered like an event of the engine: told once, over any number of restarts.
+        let told = fingerprint(&event);
+        if !deps.memory.is_new(told) {
+            return true;
+        }
         let what = Seen::Event {
             host: host.clone(),
             received_at: Timestamp::from(SystemTime::now()),
@@ -90,6 +96,8 @@ impl Listener {
         tracing::warn!(%host, %from, %to, "the engine has forgotten events between these times; the inventory tells what came of them");
         deps.metrics.event_history_lost(host.as_str());
         let custody = deps.books.receive(Stream::Events);
+        deps.memory.take(told);
+        let custody = custody.at(Place { source: deps.memory.clone(), number: told.number() });
         self.outbox.send(Observation { what, custody }, &deps.router)
     }
 }

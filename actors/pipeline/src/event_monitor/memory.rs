@@ -180,6 +180,11 @@ impl EventMemory {
         self.lock().taken.get(&event.hash).is_none_or(|taken| taken.fate == Fate::Lost)
     }
 
+    /// True where this event was taken and lost since: it was wanted, and what came of it is known.
+    pub(super) fn is_lost(&self, event: Fingerprint) -> bool {
+        self.lock().taken.get(&event.hash).is_some_and(|taken| taken.fate == Fate::Lost)
+    }
+
     /// Remembers an event that nobody wants: it is done with.
     pub(super) fn pass_over(&self, event: Fingerprint) {
         let mut state = self.lock();
@@ -188,6 +193,8 @@ impl EventMemory {
         if state.taken.insert(hash, passed).is_none() {
             state.order.push_back(hash);
         }
+        state.missing.remove(&(timestamp, hash));
+        state.asked.remove(&(timestamp, hash));
         state.last = Some(state.last.map_or(timestamp, |last| last.max(timestamp)));
         state.forget();
     }

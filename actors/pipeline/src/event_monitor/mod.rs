@@ -211,9 +211,13 @@ impl Listener {
             deps.metrics.event(host.as_str(), "duplicate");
             return true;
         }
-        let judgement = self.judge(&event);
+        let mut judgement = self.judge(&event);
         let changed = judgement.own.as_ref().filter(|_| changes_container(&event.action));
         let changed = changed.map(|(id, _)| (id.clone(), event.action.clone()));
+        if deps.memory.is_lost(fingerprint) {
+            // It was judged when it came first, and tells nothing new.
+            (judgement.is_wanted, judgement.own) = (true, None);
+        }
         let is_of_image = event.kind == "image";
         if !judgement.is_wanted {
             deps.memory.pass_over(fingerprint);
