@@ -14,8 +14,8 @@ use bytes::Bytes;
 use engine::frame::FrameDecoder;
 use journal::{Limits, MemoryJournal, WhenFull};
 use model::{
-    ContainerId, ContainerMeta, CpuClock, Frame, HostName, NetworkScope, NodeName, OsFamily, StatsRecord, Stream,
-    Timestamp, compute,
+    ContainerId, ContainerMeta, ContainerState, CpuClock, Frame, HostName, NetworkScope, NodeName, OsFamily,
+    StatsRecord, Stream, Timestamp, compute,
 };
 use pipeline::batcher::{BatchLedger, BatchPolicy, Batcher, BatcherDeps};
 use pipeline::books::Books;
@@ -123,6 +123,9 @@ fn subjects(run: u32) -> Vec<Arc<Subject>> {
             network_scope: scope,
             os: OsFamily::Linux,
             cpu_clock: CpuClock::System,
+            state: ContainerState::Running,
+            ended_at: None,
+            wants_logs: false,
         })
     };
     (0..SERIES).map(subject).collect()

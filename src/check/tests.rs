@@ -6,7 +6,8 @@ use std::path::Path;
 use async_trait::async_trait;
 use model::{ContainerId, ContainerRecord, ContainerState, CpuClock, HostName, OsFamily, Timestamp};
 use pipeline::ports::{
-    Appetite, DeliverError, EngineError, EngineFailure, EngineImage, EventFeed, FailureClass, FrameFeed, Range, Receipt,
+    Appetite, DeliverError, EngineError, EngineFailure, EngineImage, EventFeed, FailureClass, FrameFeed, LogFeed,
+    LogQuery, Range, Receipt,
 };
 
 use super::*;
@@ -56,6 +57,9 @@ impl EngineApi for TestEngine {
         unreachable!("a check identifies, and nothing else")
     }
     async fn images(&self) -> Result<Vec<EngineImage>, EngineError> {
+        unreachable!("a check identifies, and nothing else")
+    }
+    async fn logs(&self, _: &ContainerId, _: LogQuery) -> Result<LogFeed, EngineError> {
         unreachable!("a check identifies, and nothing else")
     }
     async fn events(&self, _: Option<Timestamp>) -> Result<EventFeed, EngineError> {

@@ -161,6 +161,7 @@ fn sqlite(config: &Config) -> SqliteConfig {
     let settings = &config.sinks.sqlite;
     SqliteConfig {
         retention_raw: settings.retention_raw,
+        retention_logs: settings.retention_logs,
         retention_events: settings.retention_events,
         ..SqliteConfig::new(config.sqlite_path())
     }

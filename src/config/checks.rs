@@ -29,6 +29,7 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     }
     checks.at_least("retry.min", config.retry.min, millisecond);
     checks.at_least("sinks.sqlite.retention_raw", config.sinks.sqlite.retention_raw, Duration::from_secs(60));
+    checks.at_least("sinks.sqlite.retention_logs", config.sinks.sqlite.retention_logs, Duration::from_secs(60));
     checks.at_least("sinks.sqlite.retention_events", config.sinks.sqlite.retention_events, Duration::from_secs(60));
     checks.at_least("shutdown.grace", config.shutdown.grace, Duration::from_millis(100));
     checks.at_least("telemetry.otlp_interval", config.telemetry.otlp_interval, Duration::from_millis(100));

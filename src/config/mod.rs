@@ -31,7 +31,7 @@ pub use problem::{ConfigError, Origin, Problem};
 pub use reference::{example, page};
 pub use values::{
     ByteSize, CollectMode, Compression, DeadLetterPlace, InfluxApi, InvalidByteSize, JournalKind, JournalSync,
-    LogFormat, Properties, Secret, SelectDefault, WhenFull,
+    LogFormat, LogTail, Properties, Secret, SelectDefault, WhenFull,
 };
 
 pub(crate) use section::{Section, SectionInfo};
@@ -194,6 +194,10 @@ section! {
         /// Containers of a host that are known in this way, at most.
         cache_containers: NonZeroUsize = value(10000),
     }
+    sections {
+        /// What containers write.
+        logs: Logs,
+    }
 }
 
 section! {
@@ -237,6 +241,20 @@ section! {
         labels: Patterns<LabelPattern> = value([]),
         /// States: what a container is in such a state for is not recorded; how it came there is.
         states: States = value([]),
+    }
+}
+
+section! {
+    /// What containers write. The label `dockstream.logs` (`true` or `false`) of a container wins over what is set here.
+    Logs {
+        /// Whether the logs of all containers are read.
+        enabled: bool = value(false),
+        /// Where to begin with a container that was never read: `now`, which is where dockstream was stopped where it
+        /// ran before, or `all` that the engine has.
+        tail: LogTail = value("now"),
+        /// Lines a container may write in a second, by its engine's clock, and ten times as many at once; what is more
+        /// is dropped and counted. 0: no limit.
+        rate_limit: u32 = value(10000),
     }
 }
 
@@ -329,6 +347,8 @@ section! {
         path: Option<PathBuf> = unset("/var/lib/dockstream/dockstream.db"),
         /// How long every single sample is kept.
         retention_raw: Duration = value("7days"),
+        /// How long log lines are kept.
+        retention_logs: Duration = value("3days"),
         /// How long events are kept.
         retention_events: Duration = value("30days"),
     }

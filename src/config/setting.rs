@@ -159,6 +159,7 @@ number_setting! {
     NonZeroU16: "number", from 1,
     NonZeroUsize: "number", from 1,
     usize: "number", from 0,
+    u32: "number", from 0,
 }
 
 fn whole_number(min: u8, max: &dyn Display, found: &str) -> String {

@@ -226,6 +226,16 @@ choice! {
 }
 
 choice! {
+    /// Where a log is begun that was never read.
+    LogTail: "\"now\" or \"all\"" {
+        /// With what is written from now on.
+        Now = "now",
+        /// With all there is of it.
+        All = "all",
+    }
+}
+
+choice! {
     /// How log lines look.
     LogFormat: "\"auto\", \"pretty\" or \"json\"" {
         /// Pretty on a terminal, JSON elsewhere.

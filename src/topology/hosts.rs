@@ -12,14 +12,16 @@ use pipeline::host_set::{Fleet, HostMemory, HostSet, HostSetDeps, Wanted};
 use pipeline::images::{ImageBoard, Images, ImagesDeps};
 use pipeline::inventory::{Inventory, InventoryDeps, Resync};
 use pipeline::knowledge::{Bounds, Knowledge};
+use pipeline::log_stream::{self, FirstSight, LogSelection, LogStreamDeps, RateLimit};
 use pipeline::measured::Measured;
 use pipeline::ports::EngineApi;
 use pipeline::selection::Selection;
 use pipeline::stats_stream::{Polls, StatsMode, StatsStreamDeps};
 use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
+use tokio::sync::Semaphore;
 
 use super::{MINUTE, Shared, TopologyError};
-use crate::config::{Collect, CollectMode, Config, Host};
+use crate::config::{Collect, CollectMode, Config, Host, LogTail};
 
 /// Signals on their way to an actor of a host are bounded by what is in flight; these actors get no data.
 const SIGNALS_ONLY: u32 = 1;
@@ -32,6 +34,8 @@ pub(super) struct Hosts {
     shared: Shared,
     policies: Policies,
     board: HostBoard,
+    /// Messages of logs on their way to parsers: one number for all hosts.
+    turns: Arc<Semaphore>,
     fleet: Fleet,
     settings: BTreeMap<HostName, Settings>,
     /// Counts the lives of hosts.
@@ -67,7 +71,8 @@ impl HostChanges {
 impl Hosts {
     pub fn new(shared: &Shared, board: HostBoard) -> Result<Self, TopologyError> {
         let (policies, fleet) = (Policies::new()?, Fleet::default());
-        Ok(Self { shared: shared.clone(), policies, board, fleet, settings: BTreeMap::new(), version: 0 })
+        let turns = Arc::new(Semaphore::new(log_stream::TURNS));
+        Ok(Self { shared: shared.clone(), policies, board, turns, fleet, settings: BTreeMap::new(), version: 0 })
     }
 
     /// From now on these are watched: what is new begins, what is not named ends, what changed begins anew, and the
@@ -117,7 +122,8 @@ impl Hosts {
     fn wanted(&self, version: u64, engine: Arc<dyn EngineApi>, settings: Settings) -> Result<Wanted, TopologyError> {
         let probe = Backoff::try_new(settings.host.reconnect_min, settings.host.reconnect_max, 0.3)?;
         let engine = Arc::new(Measured::new(engine, self.shared.metrics.clone()));
-        let watched = Watched { engine, probe, board: self.board.clone(), settings: Arc::new(settings) };
+        let (board, turns) = (self.board.clone(), self.turns.clone());
+        let watched = Watched { engine, probe, board, turns, settings: Arc::new(settings) };
         let (shared, policies) = (self.shared.clone(), self.policies);
         Ok(Wanted { version, group: Arc::new(move |memory| host(&shared, &policies, &watched, memory)) })
     }
@@ -154,6 +160,13 @@ impl Settings {
         Self { host: host.clone(), collect, selection: Arc::new(config.selection()) }
     }
 
+    fn first_sight(&self) -> FirstSight {
+        match self.collect.logs.tail {
+            LogTail::Now => FirstSight::Now,
+            LogTail::All => FirstSight::All,
+        }
+    }
+
     fn mode(&self) -> StatsMode {
         match self.collect.mode {
             CollectMode::Auto => StatsMode::Auto,
@@ -169,6 +182,7 @@ struct Watched {
     engine: Arc<dyn EngineApi>,
     probe: Backoff,
     board: HostBoard,
+    turns: Arc<Semaphore>,
     settings: Arc<Settings>,
 }
 
@@ -196,7 +210,7 @@ impl Policies {
 /// last: they fail alone.
 fn host(shared: &Shared, policies: &Policies, watched: &Watched, memory: HostMemory) -> GroupSpec {
     let (shared, policies) = (shared.clone(), *policies);
-    let Watched { engine, probe, board, settings } = watched.clone();
+    let Watched { engine, probe, board, turns, settings } = watched.clone();
     let labels: Arc<[String]> = settings.collect.labels.clone().into();
     let Collect { cache_ttl, cache_containers, .. } = &settings.collect;
     let bounds = Bounds { ttl: *cache_ttl, containers: cache_containers.get() };
@@ -246,6 +260,7 @@ fn host(shared: &Shared, policies: &Policies, watched: &Watched, memory: HostMem
             labels: labels.clone(),
             selection: settings.selection.clone(),
             knowledge: knowledge.clone(),
+            logs: LogSelection { all: settings.collect.logs.enabled },
             metrics: shared.metrics.clone(),
             faults: shared.faults.clone(),
         };
@@ -282,7 +297,7 @@ fn host(shared: &Shared, policies: &Policies, watched: &Watched, memory: HostMem
         };
         let set = StreamSetDeps {
             group: streams.handle(),
-            stream: StatsStreamDeps {
+            stats: StatsStreamDeps {
                 engine: engine.clone(),
                 link: link.clone(),
                 router: router.clone(),
@@ -294,6 +309,22 @@ fn host(shared: &Shared, policies: &Policies, watched: &Watched, memory: HostMem
                 polls: Arc::new(Polls::new(POLLS)),
                 silence: board.silence().clone(),
                 backoff: policies.reconnect,
+                metrics: shared.metrics.clone(),
+                faults: shared.faults.clone(),
+            },
+            logs: LogStreamDeps {
+                engine: engine.clone(),
+                link: link.clone(),
+                router: router.clone(),
+                suspect: connection_mailbox.control(),
+                positions: memory.logs.clone(),
+                journal: shared.journal.clone(),
+                first_sight: settings.first_sight(),
+                rate: RateLimit::new(settings.collect.logs.rate_limit),
+                turns: turns.clone(),
+                books: shared.books.clone(),
+                backoff: policies.reconnect,
+                quiet: log_stream::QUIET,
                 metrics: shared.metrics.clone(),
                 faults: shared.faults.clone(),
             },

@@ -66,7 +66,7 @@ fn topics_and_tables_have_the_names_and_shapes_that_the_pages_promise() {
     let prefix = format!("{}.", unique("docker"));
     let more = format!(
         "[collect]\nmode = \"stream\"\nstats_interval = \"1s\"\nlabels = [\"com.docker.compose.project\"]\n\
-         [sinks.kafka]\nenabled = true\nbrokers = [\"{}\"]\ntopic_prefix = \"{prefix}\"\npartitions = 2\n\
+         [collect.logs]\nenabled = true\n[sinks.kafka]\nenabled = true\nbrokers = [\"{}\"]\ntopic_prefix = \"{prefix}\"\npartitions = 2\n\
          [sinks.clickhouse]\nenabled = true\nurl = \"{}\"\ndatabase = \"{database}\"\nlinger = \"500ms\"\n",
         kafka.bootstrap(),
         clickhouse.url(),
@@ -78,6 +78,7 @@ fn topics_and_tables_have_the_names_and_shapes_that_the_pages_promise() {
     control.restart(&id).expect("it runs");
     control.exec(&id, "cat /etc/passwd").expect("it runs");
     control.pull("nginx:1.27");
+    control.write_lines(&id, 3).expect("it writes");
     wait_until(SOON, "samples in every store", || {
         ["kafka", "clickhouse"].iter().all(|sink| dockstream.sink(sink)["delivered"].as_u64() > Some(30))
     });

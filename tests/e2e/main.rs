@@ -16,6 +16,7 @@ mod hosts;
 mod http;
 mod inventory;
 mod journal;
+mod logs;
 mod losses;
 mod pipeline;
 mod polls;

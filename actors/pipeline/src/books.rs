@@ -44,8 +44,13 @@ impl Books {
 
     /// Counts one received item and takes it into custody.
     pub fn receive(self: &Arc<Self>, stream: Stream) -> Custody {
-        self.ledger(stream).received.fetch_add(1, Ordering::Relaxed);
-        Custody { books: self.clone(), stream, stage: Stage::Received, count: 1, places: Vec::new() }
+        self.receive_many(stream, 1)
+    }
+
+    /// Counts received items and takes them into custody.
+    pub fn receive_many(self: &Arc<Self>, stream: Stream, count: u64) -> Custody {
+        self.ledger(stream).received.fetch_add(count, Ordering::Relaxed);
+        Custody { books: self.clone(), stream, stage: Stage::Received, count, places: Vec::new() }
     }
 
     /// The books of one stream. Exact once the pipeline stands still; while it runs, the counts are read

@@ -16,6 +16,8 @@ pub enum Point {
     StreamSet,
     /// `StatsStream`, with a frame in hand.
     StatsStream,
+    /// `LogStream`, with lines in hand.
+    LogStream,
     /// `Parser`, with a frame in hand.
     Parser,
     /// `Parser`, with decoded records in hand.

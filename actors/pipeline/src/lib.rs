@@ -1,6 +1,6 @@
 //! The actors of dockstream, and the ports through which they meet the outside.
 //!
-//! Data walks one way: sources (`EventMonitor`, `Inventory`, `StatsStream`) → `Parser` → `Batcher` →
+//! Data walks one way: sources (`EventMonitor`, `Inventory`, `StatsStream`, `LogStream`) → `Parser` → `Batcher` →
 //! `Journal` → `Sink`. This crate knows no Docker client, no database and no broker: it states what it
 //! needs of them in [`ports`], other crates implement that, and the binary joins them.
 
@@ -15,6 +15,7 @@ pub mod images;
 pub mod inventory;
 pub mod journal;
 pub mod knowledge;
+pub mod log_stream;
 pub mod losses;
 pub mod measured;
 pub mod messages;

@@ -9,7 +9,7 @@ use model::{ContainerId, ContainerRecord, ContainerState, HostName, Timestamp};
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
-use crate::ports::{EngineApi, EngineError, EngineImage, EngineInfo, EventFeed, FrameFeed};
+use crate::ports::{EngineApi, EngineError, EngineImage, EngineInfo, EventFeed, FrameFeed, LogFeed, LogQuery};
 
 /// Passes calls on, and tells the metrics how long each took until it was answered or had failed.
 pub struct Measured {
@@ -71,6 +71,10 @@ impl EngineApi for Measured {
 
     async fn stats_once(&self, id: &ContainerId) -> Result<Bytes, EngineError> {
         self.timed("stats_once", self.engine.stats_once(id)).await
+    }
+
+    async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogFeed, EngineError> {
+        self.timed("logs", self.engine.logs(id, query)).await
     }
 
     fn connections(&self) -> u64 {

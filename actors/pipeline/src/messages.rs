@@ -5,15 +5,17 @@ use std::sync::Arc;
 use actor_runtime::Weight;
 use bytes::Bytes;
 use model::{
-    Batch, ContainerMeta, ContainerRecord, CpuClock, EngineEvent, EventRecord, HostName, HostRecord, ImageRecord,
-    ImageVersionRecord, LossRecord, NetworkScope, OsFamily, StatsRecord, Stream, Timestamp,
+    Batch, ContainerMeta, ContainerRecord, ContainerState, CpuClock, EngineEvent, EventRecord, HostName, HostRecord,
+    ImageRecord, ImageVersionRecord, LogRecord, LossRecord, NetworkScope, OsFamily, StatsRecord, Stream, Timestamp,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::books::Custody;
 use crate::knowledge::Brief;
+use crate::ports::LogLine;
 use crate::size::Size;
 
-/// What is known of a container whose stats are followed. Shared by all frames of one run.
+/// What is known of a container that is followed. Shared by all frames of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subject {
     /// Its identity, and what rides on each record.
@@ -24,6 +26,12 @@ pub struct Subject {
     pub os: OsFamily,
     /// What its CPU use is divided by.
     pub cpu_clock: CpuClock,
+    /// What it is doing.
+    pub state: ContainerState,
+    /// When its last run ended.
+    pub ended_at: Option<Timestamp>,
+    /// Whether its log is read.
+    pub wants_logs: bool,
 }
 
 /// One frame as the engine sent it. From `StatsStream` to `Parser`; weighs its bytes.
@@ -49,6 +57,47 @@ impl Weight for RawFrame {
 
 /// A frame in a mailbox costs at least this much memory, however short it is.
 const FRAME_FLOOR: u32 = 1024;
+
+/// Lines of one container as the engine told them. From `LogStream` to `Parser`; weighs their bytes.
+#[derive(Debug)]
+pub struct RawLog {
+    /// Whose lines they are.
+    pub subject: Arc<Subject>,
+    /// When they were received.
+    pub received_at: Timestamp,
+    /// The lines, in order.
+    pub lines: Vec<NumberedLine>,
+    /// Who answers for them.
+    pub custody: Custody,
+    /// Given back once the batcher has them.
+    pub turn: OwnedSemaphorePermit,
+}
+
+/// A line and its number among those of its stream with the same time.
+#[derive(Debug)]
+pub struct NumberedLine {
+    /// The line.
+    pub line: LogLine,
+    /// Its number, from 0.
+    pub ordinal: u32,
+}
+
+/// A line in a mailbox costs this much memory beside its bytes.
+const LINE_FLOOR: usize = 128;
+
+impl RawLog {
+    /// The weight of a message with these lines.
+    pub fn weight_of(lines: &[NumberedLine]) -> u32 {
+        let bytes: usize = lines.iter().map(|line| line.line.bytes.len() + LINE_FLOOR).sum();
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+}
+
+impl Weight for RawLog {
+    fn weight(&self) -> u32 {
+        Self::weight_of(&self.lines)
+    }
+}
 
 /// Something seen that is not a frame. From `EventMonitor`, `Inventory`, `Images` and `HostConnection` to `Parser`;
 /// weighs its estimated bytes.
@@ -158,6 +207,7 @@ pub enum ChunkRows {
     ImageVersion(Box<ImageVersionRecord>),
     Host(Box<HostRecord>),
     Losses(Vec<LossRecord>),
+    Logs(Vec<LogRecord>),
 }
 
 impl Weight for Chunk {
@@ -170,6 +220,7 @@ impl Weight for Chunk {
             ChunkRows::ImageVersion(row) => row.size() / ROW,
             ChunkRows::Host(row) => row.size() / ROW,
             ChunkRows::Losses(rows) => rows.len(),
+            ChunkRows::Logs(rows) => rows.len().max(rows.iter().map(Size::size).sum::<usize>() / ROW),
         };
         u32::try_from(rows).unwrap_or(u32::MAX)
     }

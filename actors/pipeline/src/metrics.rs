@@ -28,6 +28,7 @@ pub struct Metrics {
     streams: IntGaugeVec,
     silent: IntGaugeVec,
     connections: IntGaugeVec,
+    log_streams: IntGaugeVec,
     events: IntCounterVec,
     event_gaps: IntCounterVec,
     event_history_lost: IntCounterVec,
@@ -36,6 +37,7 @@ pub struct Metrics {
     lookups: IntCounterVec,
     handled: IntCounterVec,
     handling: HistogramVec,
+    log_gaps: IntCounterVec,
     batches: IntCounterVec,
     batch_bytes: IntCounterVec,
     journal_bytes: IntGaugeVec,
@@ -124,6 +126,7 @@ impl Metrics {
                 &["host"],
             )?,
             silent: gauge("silent_streams", "running containers of which the engine gives no stats", &["host"])?,
+            log_streams: gauge("log_streams", "log streams that are followed", &["host"])?,
             events: counter(
                 "events_processed_total",
                 "engine events taken, by what became of them",
@@ -152,6 +155,11 @@ impl Metrics {
                 &["handler", "outcome"],
             )?,
             handling: histogram("event_handler_duration_seconds", "events being handled", &["handler"])?,
+            log_gaps: counter(
+                "log_gaps_total",
+                "times at which lines were gone from an engine before they could be read",
+                &["host"],
+            )?,
             batches: counter("batches_total", "closed batches", &["stream", "trigger"])?,
             batch_bytes: counter("batch_bytes_total", "estimated bytes of closed batches", &["stream"])?,
             journal_bytes: gauge("journal_bytes", "bytes of records that some sink has not taken yet", &[])?,
@@ -263,6 +271,11 @@ impl Metrics {
         self.silent.with_label_values(&[host]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// How many log streams of a host are followed.
+    pub fn log_streams(&self, host: &str, count: usize) {
+        self.log_streams.with_label_values(&[host]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// A host is no longer watched: its series end.
     pub fn forget_host(&self, host: &str) {
         forget(&self.engine_errors, host);
@@ -280,6 +293,8 @@ impl Metrics {
         forget(&self.unselected, host);
         forget(&self.cached, host);
         forget(&self.lookups, host);
+        forget(&self.log_streams, host);
+        forget(&self.log_gaps, host);
     }
 
     /// A changed configuration was `taken` up, or `refused`.
@@ -326,6 +341,11 @@ impl Metrics {
     pub fn event_handled(&self, handler: &str, took: Duration) {
         self.handled.with_label_values(&[handler, "handled"]).inc();
         self.handling.with_label_values(&[handler]).observe(took.as_secs_f64());
+    }
+
+    /// Lines of a log were gone from their engine before they could be read.
+    pub fn log_gap(&self, host: &str) {
+        self.log_gaps.with_label_values(&[host]).inc();
     }
 
     /// A batch the journal has.

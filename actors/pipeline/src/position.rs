@@ -3,6 +3,7 @@
 //! A record of such a source carries a [`Place`] in its custody, all the way to the journal. The writer asks each
 //! source for the mark that is true once the records in hand are journaled, and stores both in one step.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,12 +33,14 @@ pub struct Place {
 /// Calls `each` once for every source, with the numbers of its places in order.
 pub(crate) fn by_source<'a>(places: impl Iterator<Item = &'a Place>, mut each: impl FnMut(&dyn Source, &[u64])) {
     let mut sources: Vec<(&Arc<dyn Source>, Vec<u64>)> = Vec::new();
+    // There may be thousands.
+    let mut indices: HashMap<*const (), usize> = HashMap::new();
     for place in places {
-        // Records of one source come one behind the other.
-        match sources.iter_mut().rev().find(|(source, _)| Arc::ptr_eq(source, &place.source)) {
-            Some((_, numbers)) => numbers.push(place.number),
-            None => sources.push((&place.source, vec![place.number])),
-        }
+        let index = *indices.entry(Arc::as_ptr(&place.source).cast()).or_insert_with(|| {
+            sources.push((&place.source, Vec::new()));
+            sources.len() - 1
+        });
+        sources[index].1.push(place.number);
     }
     for (source, numbers) in sources {
         each(&**source, &numbers);

@@ -1,12 +1,13 @@
-//! Which parser gets what: the frames of one series, and the observations of one object, always go to the same
-//! one, so their order holds.
+//! Which parser gets what: the frames of one series, the observations of one object and the lines of one container
+//! always go to the same one, so their order holds.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use actor_runtime::{Control, Mailbox, Outlet};
+use model::ContainerId;
 
-use crate::messages::{Observation, RawFrame};
+use crate::messages::{Observation, RawFrame, RawLog};
 use crate::parser::{Forget, Parser};
 
 /// The ways to all parsers. Cheap to clone: every stream has one.
@@ -18,6 +19,7 @@ pub struct Router {
 struct Lane {
     frames: Outlet<RawFrame>,
     observations: Outlet<Observation>,
+    logs: Outlet<RawLog>,
     forget: Control<Forget>,
 }
 
@@ -28,6 +30,7 @@ impl Router {
         let lane = |parser: &Mailbox<Parser>| Lane {
             frames: parser.outlet(),
             observations: parser.outlet(),
+            logs: parser.outlet(),
             forget: parser.control(),
         };
         Self { parsers: parsers.iter().map(lane).collect() }
@@ -40,9 +43,12 @@ impl Router {
 
     /// The way for observations of one object, such as a container's id.
     pub fn observations(&self, object: &str) -> &Outlet<Observation> {
-        let mut hasher = DefaultHasher::new();
-        object.hash(&mut hasher);
-        &self.lane(hasher.finish()).observations
+        &self.lane(hash_of(object)).observations
+    }
+
+    /// The way for lines of one container.
+    pub fn logs(&self, container: &ContainerId) -> &Outlet<RawLog> {
+        &self.lane(hash_of(container.as_str())).logs
     }
 
     /// Tells the parser of a series that it has ended.
@@ -54,4 +60,10 @@ impl Router {
         let count = self.parsers.len() as u64;
         &self.parsers[usize::try_from(key % count).unwrap_or(0)]
     }
+}
+
+fn hash_of(object: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    object.hash(&mut hasher);
+    hasher.finish()
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    ContainerRecord, EngineEvent, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LossRecord, Revp,
-    StatsRecord,
+    ContainerRecord, EngineEvent, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LogRecord, LossRecord,
+    Revp, StatsRecord,
 };
 
 /// Estimated memory of a value, in bytes.
@@ -76,6 +76,13 @@ impl Size for HostRecord {
 impl Size for LossRecord {
     fn size(&self) -> usize {
         size_of::<Self>() + 32
+    }
+}
+
+impl Size for LogRecord {
+    fn size(&self) -> usize {
+        // The identity is shared by the lines of a run.
+        size_of::<Self>() + self.line.len()
     }
 }
 

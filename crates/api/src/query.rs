@@ -68,7 +68,7 @@ impl Query {
 
     /// What the answer depends on besides the page: sorted, so that the order in the query does not matter.
     pub fn filters(&self) -> Vec<(&str, &str)> {
-        let paging = |name: &str| matches!(name, "limit" | "cursor");
+        let paging = |name: &str| matches!(name, "limit" | "tail" | "cursor");
         let mut filters: Vec<_> =
             self.values.iter().filter(|(name, _)| !paging(name)).map(|(name, value)| (*name, value.as_str())).collect();
         filters.sort_unstable();

@@ -77,6 +77,8 @@ pub(crate) fn answered(
     let failure = match (status, concern) {
         (404 | 409, Concern::Container) => EngineFailure::Gone,
         (408 | 504, _) => EngineFailure::Timeout,
+        // The container's log driver cannot be read: that stays so.
+        (501, Concern::Container) => EngineFailure::Request,
         (500.., _) => EngineFailure::Server,
         _ => EngineFailure::Request,
     };

@@ -9,13 +9,17 @@ use bollard::Docker;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use model::{ContainerId, ContainerRecord, ContainerState, HostName, Timestamp};
-use pipeline::ports::{EngineApi, EngineError, EngineFailure, EngineImage, EngineInfo, EventFeed, FrameFeed};
+use pipeline::ports::{
+    EngineApi, EngineError, EngineFailure, EngineImage, EngineInfo, EventFeed, FrameFeed, LogFeed, LogQuery,
+};
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::error::{Concern, failed};
 use crate::identity::{self, Ping};
 use crate::inspect::Inspected;
 use crate::inventory::{self, Listed};
+use crate::logs::{self, LogCutter};
 use crate::transport::{SshOptions, TlsOptions, Transport};
 use crate::unary::{ApiVersion, Pool, Unary};
 use crate::{HostUrl, events, http, images};
@@ -107,6 +111,24 @@ impl Host {
         self.skipped_events.load(Ordering::Relaxed)
     }
 
+    /// True where the container has a terminal: its log has another form, which older engines do not name.
+    async fn has_terminal(&self, id: &ContainerId) -> Result<bool, EngineError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Container {
+            config: Config,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Config {
+            tty: bool,
+        }
+        let what = format!("inspect of {}", id.short());
+        let container: Container =
+            self.calls.json(&format!("/containers/{id}/json"), &what, Concern::Container).await?;
+        Ok(container.config.tty)
+    }
+
     async fn documents(&self, path: &str, what: String, concern: Concern) -> Result<http::Documents, EngineError> {
         http::documents(&self.transport, &self.url, &self.version.path(path), &what.into(), concern, self.head_timeout)
             .await
@@ -194,5 +216,17 @@ impl EngineApi for Host {
 
     fn connections(&self) -> u64 {
         self.transport.open()
+    }
+
+    async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogFeed, EngineError> {
+        let is_terminal = self.has_terminal(id).await?;
+        let wanted = logs::query(query.start, is_terminal, query.follow, query.tail);
+        let path = self.version.path(&format!("/containers/{id}/logs?{wanted}"));
+        let what = format!("logs of {}", id.short());
+        let cutter = |content_type: Option<&str>| LogCutter::new(logs::is_raw(content_type, is_terminal));
+        let patience = self.head_timeout;
+        let lines =
+            http::cut(&self.transport, &self.url, &path, &what.into(), Concern::Container, patience, cutter).await?;
+        Ok(lines.boxed())
     }
 }

@@ -17,6 +17,7 @@ mod identity;
 mod images;
 mod inspect;
 mod inventory;
+mod logs;
 mod transport;
 mod unary;
 mod url;

@@ -1,9 +1,10 @@
 //! Batches as bytes: what the journal on disk keeps.
 //!
 //! A body is self-contained: `head length (u16) · head · rows · CRC-32`, little endian. The head is kept a
-//! second time apart from the rows, so that opening a journal reads heads only. Samples have a form of their own
-//! ([`stats`]); the other streams are few, and are kept as MessagePack with field names, which survives new fields.
+//! second time apart from the rows, so that opening a journal reads heads only. Samples and log lines have forms of
+//! their own ([`stats`], [`logs`]); the other streams are few, and are kept as MessagePack with field names, which survives new fields.
 
+mod logs;
 mod stats;
 mod wire;
 
@@ -128,6 +129,7 @@ pub(crate) fn encode(head: &Head, batch: &Batch) -> Result<Vec<u8>, String> {
         Rows::ImageVersions(rows) => body.raw(&packed(rows)?),
         Rows::Hosts(rows) => body.raw(&packed(rows)?),
         Rows::Losses(rows) => body.raw(&packed(rows)?),
+        Rows::Logs(rows) => logs::write(&mut body, rows, batch.opened_at),
     }
     Ok(sealed(body.into_bytes()))
 }
@@ -144,6 +146,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, Unreadable> {
         Stream::ImageVersions => Rows::ImageVersions(unpacked::<Vec<_>>(rest)?.into()),
         Stream::Hosts => Rows::Hosts(unpacked::<Vec<_>>(rest)?.into()),
         Stream::Losses => Rows::Losses(unpacked::<Vec<_>>(rest)?.into()),
+        Stream::Logs => Rows::Logs(logs::read(&mut Reader::new(rest), opened_at)?.into()),
     };
     Ok(Batch { id, trigger, bytes, opened_at, rows })
 }

@@ -15,6 +15,7 @@ fn time_of(rows: &Rows, index: usize) -> Option<Timestamp> {
         Rows::ImageVersions(rows) => rows.get(index).map(|row| row.observed_at),
         Rows::Hosts(rows) => rows.get(index).map(|row| row.observed_at),
         Rows::Losses(rows) => rows.get(index).map(|row| row.last_at),
+        Rows::Logs(rows) => rows.get(index).map(|row| row.timestamp),
     }
 }
 

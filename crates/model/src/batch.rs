@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LossRecord, NodeName, StatsRecord,
-    Stream, Timestamp,
+    ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LogRecord, LossRecord, NodeName,
+    StatsRecord, Stream, Timestamp,
 };
 
 /// Names content for ever: equal ids mean equal records. Text: `node/epoch/stream/first-last`.
@@ -74,6 +74,8 @@ pub enum Rows {
     Hosts(Arc<[HostRecord]>),
     /// Losses.
     Losses(Arc<[LossRecord]>),
+    /// Log lines.
+    Logs(Arc<[LogRecord]>),
 }
 
 impl Rows {
@@ -87,6 +89,7 @@ impl Rows {
             Self::ImageVersions(_) => Stream::ImageVersions,
             Self::Hosts(_) => Stream::Hosts,
             Self::Losses(_) => Stream::Losses,
+            Self::Logs(_) => Stream::Logs,
         }
     }
 
@@ -100,6 +103,7 @@ impl Rows {
             Self::ImageVersions(rows) => rows.len(),
             Self::Hosts(rows) => rows.len(),
             Self::Losses(rows) => rows.len(),
+            Self::Logs(rows) => rows.len(),
         }
     }
 

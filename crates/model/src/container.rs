@@ -73,6 +73,16 @@ impl ContainerState {
         matches!(self, Self::Running | Self::Paused)
     }
 
+    /// True where it may write.
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Restarting)
+    }
+
+    /// True where it may have written, and the engine can be asked for it.
+    pub const fn has_log(self) -> bool {
+        self.is_live() || matches!(self, Self::Exited)
+    }
+
     /// The word in JSON, SQL and filters.
     pub const fn name(self) -> &'static str {
         match self {

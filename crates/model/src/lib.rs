@@ -13,6 +13,7 @@ mod frame;
 mod host;
 mod id;
 mod image;
+mod log;
 mod loss;
 mod revp;
 mod stats;
@@ -28,6 +29,7 @@ pub use frame::{BlockCounters, CpuClock, CpuCounters, Frame, MemoryCounters, Net
 pub use host::{HostRecord, HostStatus};
 pub use id::{ContainerId, HostName, InvalidId, NodeName};
 pub use image::{ImageChange, ImageRecord, ImageState, ImageVersionRecord, UnknownWord, digest_in, repository_of};
+pub use log::{LogRecord, LogStream, MAX_LINE_BYTES};
 pub use loss::{LossReason, LossRecord};
 pub use revp::{Revp, RevpError, RevpHealthCheck};
 pub use stats::{NetworkScope, Sample, SampleKind, SampleValue, StatsRecord};

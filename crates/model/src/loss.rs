@@ -42,11 +42,13 @@ pub enum LossReason {
     Corrupt,
     /// The sink's server will never take it.
     Rejected,
+    /// Its container wrote more lines than `collect.logs.rate_limit` allows.
+    RateLimited,
 }
 
 impl LossReason {
     /// All reasons.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NotJson,
         Self::Truncated,
         Self::UnexpectedShape,
@@ -63,6 +65,7 @@ impl LossReason {
         Self::Expired,
         Self::Corrupt,
         Self::Rejected,
+        Self::RateLimited,
     ];
 
     /// True where nothing that was wanted is missing: the engine sent what holds no sample, or more than was asked
@@ -90,6 +93,7 @@ impl LossReason {
             Self::Expired => "expired",
             Self::Corrupt => "corrupt",
             Self::Rejected => "rejected",
+            Self::RateLimited => "rate_limited",
         }
     }
 }

@@ -22,12 +22,22 @@ pub enum Stream {
     Hosts,
     /// What was dropped, and why.
     Losses,
+    /// What containers write.
+    Logs,
 }
 
 impl Stream {
     /// All streams, in the order of declaration.
-    pub const ALL: [Self; 7] =
-        [Self::Stats, Self::Events, Self::Containers, Self::Images, Self::ImageVersions, Self::Hosts, Self::Losses];
+    pub const ALL: [Self; 8] = [
+        Self::Stats,
+        Self::Events,
+        Self::Containers,
+        Self::Images,
+        Self::ImageVersions,
+        Self::Hosts,
+        Self::Losses,
+        Self::Logs,
+    ];
 
     /// The name in topics, batch ids and metrics.
     pub const fn name(self) -> &'static str {
@@ -39,6 +49,7 @@ impl Stream {
             Self::ImageVersions => "image_versions",
             Self::Hosts => "hosts",
             Self::Losses => "losses",
+            Self::Logs => "logs",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Timestamp;
+use model::{LogStream, Timestamp};
 
 use crate::counters::Truth;
 use crate::engine::{Engine, Pace};
@@ -79,6 +79,54 @@ impl Control {
     /// Sets the engine's clock behind the true time.
     pub fn clock_behind(&self, by: Duration) {
         self.0.world().clock.set_skew(i64::try_from(by.as_nanos()).map_or(i64::MIN, |nanos| -nanos));
+    }
+}
+
+/// Logs.
+impl Control {
+    /// A container that runs writes bytes; a line is taken down at its end, or when it is as long as the engine's buffer.
+    pub fn write(&self, container: &str, stream: LogStream, bytes: impl AsRef<[u8]>) -> Result<(), Refused> {
+        self.on(container, |world, key| world.write(key, stream, bytes.as_ref()))
+    }
+
+    /// As [`Control::write`], taken down with this time: the hands of the two streams are not in step.
+    pub fn write_at(
+        &self,
+        container: &str,
+        at: model::Timestamp,
+        stream: LogStream,
+        bytes: impl AsRef<[u8]>,
+    ) -> Result<(), Refused> {
+        self.on(container, |world, key| {
+            world.write_at(key, at, stream, bytes.as_ref());
+            Ok(())
+        })
+    }
+
+    /// A container that runs writes so many numbered lines: `line 1`, `line 2` …, on over its runs. The last number.
+    pub fn write_lines(&self, container: &str, count: u64) -> Result<u64, Refused> {
+        self.on(container, |world, key| world.write_lines(key, count))
+    }
+
+    /// How many numbered lines a container has written.
+    pub fn lines_written(&self, container: &str) -> Result<u64, Refused> {
+        self.on(container, |world, key| Ok(world.lines_written(key)))
+    }
+
+    /// Followers of a log hear nothing any more, and are not told so.
+    pub fn deafen_log(&self, container: &str) -> Result<(), Refused> {
+        self.on(container, |world, key| {
+            world.deafen_log(key);
+            Ok(())
+        })
+    }
+
+    /// Only the last messages of a log are left.
+    pub fn rotate_log(&self, container: &str, messages: usize) -> Result<(), Refused> {
+        self.on(container, |world, key| {
+            world.rotate_log(key, messages);
+            Ok(())
+        })
     }
 }
 

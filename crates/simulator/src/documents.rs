@@ -163,6 +163,7 @@ pub(crate) fn inspect(world: &World, key: Key) -> Value {
     set("/Config/Cmd", json!(spec.command.split(' ').collect::<Vec<_>>()));
     set("/Config/Image", json!(spec.image));
     set("/Config/Labels", json!(spec.labels));
+    set("/Config/Tty", json!(spec.is_terminal));
     set("/NetworkSettings/Networks", networks(container));
     set("/NetworkSettings/Ports", published(container));
     document

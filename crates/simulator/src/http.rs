@@ -104,6 +104,16 @@ impl Banner {
         self.head(200, "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n")
     }
 
+    /// The head of a log. Older engines do not name its form.
+    pub(crate) fn log_head(&self, is_terminal: bool) -> Vec<u8> {
+        let form = if is_terminal { "raw" } else { "multiplexed" };
+        let kind = match self.profile.names_log_form() {
+            true => format!("Content-Type: application/vnd.docker.{form}-stream\r\n"),
+            false => String::new(),
+        };
+        self.head(200, &format!("{kind}Transfer-Encoding: chunked\r\n"))
+    }
+
     /// A whole response.
     pub(crate) fn json(&self, status: u16, body: &[u8]) -> Vec<u8> {
         let mut response =
@@ -181,6 +191,7 @@ fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         409 => "Conflict",
         500 => "Internal Server Error",
+        501 => "Not Implemented",
         503 => "Service Unavailable",
         _ => "Status",
     }

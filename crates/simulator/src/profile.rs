@@ -71,6 +71,11 @@ impl Profile {
         matches!(self, Self::Docker28)
     }
 
+    /// True where a log's media type says which form it has (from 23.0 on).
+    pub(crate) const fn names_log_form(self) -> bool {
+        matches!(self, Self::Docker28)
+    }
+
     /// True where `die` carries `execDuration`, and comes after the network's `disconnect`.
     pub(crate) const fn tells_exec_duration(self) -> bool {
         matches!(self, Self::Docker28)

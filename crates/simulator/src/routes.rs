@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Timestamp;
+use model::{LogStream, Timestamp};
 
 use crate::connection::Connection;
 use crate::documents;
 use crate::events::Filters;
 use crate::faults::{ApiFault, ApiFaultKind};
 use crate::http::Request;
-use crate::world::{Key, Refused, Removal, World};
+use crate::world::{Key, LogRequest, Refused, Removal, World};
 
 /// What the connection's task has to do with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,11 @@ fn route(world: &mut World, connection: &Arc<Connection>, request: &Request) -> 
             let key = world.find(id)?;
             stats(world, connection, request, key)?;
         }
+        ("GET", ["containers", id, "logs"]) => {
+            call(world, "/containers/{id}/logs");
+            let key = world.find(id)?;
+            world.watch_log(key, connection, log_request(request)?)?;
+        }
         ("POST", ["containers", id, verb]) if VERBS.contains(verb) => {
             call(world, &format!("/containers/{{id}}/{verb}"));
             let key = world.find(id)?;
@@ -177,6 +182,32 @@ fn stats(world: &mut World, connection: &Arc<Connection>, request: &Request, key
         (false, one_shot) => world.poll_stats(key, connection, one_shot),
     }
     Ok(())
+}
+
+fn log_request(request: &Request) -> Result<LogRequest, Refused> {
+    let streams = LogStream::ALL.map(|stream| request.flag(stream.name(), false));
+    if streams == [false, false] {
+        return Err(Refused::new(400, "Bad parameters: you must choose at least one stream"));
+    }
+    // Unlike events, logs take no RFC 3339.
+    let time = |key| {
+        let text = request.query(key).filter(|text| !matches!(*text, "" | "0"));
+        text.map(|text| log_time(text).ok_or_else(|| Refused::new(500, format!("invalid value for \"{key}\""))))
+            .transpose()
+    };
+    Ok(LogRequest {
+        follow: request.flag("follow", false),
+        streams,
+        since: time("since")?,
+        until: time("until")?,
+        // As in the engine: what is no number is everything.
+        tail: request.query("tail").and_then(|tail| tail.parse().ok()),
+        timestamps: request.flag("timestamps", false),
+    })
+}
+
+fn log_time(text: &str) -> Option<Timestamp> {
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| event_time(text).ok()).flatten()
 }
 
 fn events(world: &mut World, connection: &Arc<Connection>, request: &Request) -> Result<(), Refused> {

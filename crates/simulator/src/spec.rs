@@ -36,6 +36,12 @@ pub struct ContainerSpec {
     pub pids_limit: Option<u64>,
     /// A published port: `(host, container)`.
     pub port: Option<(u16, u16)>,
+    /// Numbered lines it writes per second.
+    pub lines_per_second: f64,
+    /// It has a terminal: its log is raw, and lines end in `\r\n`.
+    pub is_terminal: bool,
+    /// Its log driver keeps nothing that could be read.
+    pub unreadable_log: bool,
 }
 
 /// Where network counters come from.
@@ -190,6 +196,9 @@ impl ContainerSpec {
             memory_limit: None,
             pids_limit: None,
             port: None,
+            lines_per_second: 0.0,
+            is_terminal: false,
+            unreadable_log: false,
         }
     }
 
@@ -268,6 +277,24 @@ impl ContainerSpec {
     /// Limits its processes.
     pub fn pids_limit(mut self, processes: u64) -> Self {
         self.pids_limit = Some(processes);
+        self
+    }
+
+    /// Lets it write numbered lines, so many a second: `line 1`, `line 2` …
+    pub fn lines_per_second(mut self, lines: f64) -> Self {
+        self.lines_per_second = lines;
+        self
+    }
+
+    /// Gives it a terminal.
+    pub fn terminal(mut self) -> Self {
+        self.is_terminal = true;
+        self
+    }
+
+    /// Gives it a log driver that cannot be read.
+    pub fn unreadable_log(mut self) -> Self {
+        self.unreadable_log = true;
         self
     }
 

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LossRecord, Rows, StatsRecord, Stream,
+    ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LogRecord, LossRecord, Rows,
+    StatsRecord, Stream,
 };
 use rusqlite::Connection;
 use serde::Serialize;
@@ -32,6 +33,7 @@ fn json_schema(stream: Stream) -> Value {
         Stream::ImageVersions => include_str!("../../../schemas/topics/docker.image_versions.schema.json"),
         Stream::Hosts => include_str!("../../../schemas/topics/docker.hosts.schema.json"),
         Stream::Losses => include_str!("../../../schemas/topics/docker.losses.schema.json"),
+        Stream::Logs => include_str!("../../../schemas/topics/docker.logs.schema.json"),
     };
     serde_json::from_str(text).unwrap()
 }
@@ -67,6 +69,7 @@ fn records(rows: &Rows) -> Vec<Value> {
         Rows::ImageVersions(rows) => values(rows),
         Rows::Hosts(rows) => values(rows),
         Rows::Losses(rows) => values(rows),
+        Rows::Logs(rows) => values(rows),
     }
 }
 
@@ -102,6 +105,7 @@ fn the_examples_on_the_topics_page_are_records() {
     check::<ImageVersionRecord>(Stream::ImageVersions);
     check::<HostRecord>(Stream::Hosts);
     check::<LossRecord>(Stream::Losses);
+    check::<LogRecord>(Stream::Logs);
 }
 
 #[test]
@@ -237,6 +241,12 @@ fn the_tables_page_names_every_column_of_sqlite_with_its_type() {
     let told: BTreeMap<String, String> = sqlite_cells("container_stats").collect();
     assert_eq!(told, under);
     assert_eq!(told.keys().collect::<BTreeSet<_>>(), columns_of("container_stats").keys().collect::<BTreeSet<_>>());
+    let mut under = columns_of("log_lines");
+    under.extend(columns_of("series"));
+    ["number", "container", "series"].into_iter().for_each(|key| drop(under.remove(key)));
+    let told: BTreeMap<String, String> = sqlite_cells("container_logs").collect();
+    assert_eq!(told, under);
+    assert_eq!(told.keys().collect::<BTreeSet<_>>(), columns_of("container_logs").keys().collect::<BTreeSet<_>>());
 }
 
 #[test]
@@ -269,8 +279,9 @@ async fn the_questions_on_the_tables_page_have_answers() {
     let config = ClickHouseConfig { database: unique("asking"), ..ClickHouseConfig::new(server.url()) };
     crate::clickhouse::ClickHouseSink::new(config.clone()).prepare().await.unwrap();
     for sql in &theirs {
-        let qualified =
-            ["container_stats", "container_events", "docker_images"].iter().fold((*sql).to_owned(), |sql, table| {
+        let qualified = ["container_stats", "container_events", "container_logs", "docker_images"]
+            .iter()
+            .fold((*sql).to_owned(), |sql, table| {
                 sql.replace(&format!("FROM {table}"), &format!("FROM {}.{table}", config.database))
             });
         server.query(qualified.trim().trim_end_matches(';'));

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use model::{
     Batch, BatchId, ContainerId, ContainerMeta, ContainerRecord, ContainerState, EventRecord, Health, HostName,
-    HostRecord, HostStatus, ImageChange, ImageRecord, ImageState, ImageVersionRecord, LossReason, LossRecord, Mount,
-    Network, NetworkScope, NodeName, Port, Revp, Rows, Sample, SampleKind, SampleValue, StatsRecord, Stream, Timestamp,
-    Trigger,
+    HostRecord, HostStatus, ImageChange, ImageRecord, ImageState, ImageVersionRecord, LogRecord, LogStream, LossReason,
+    LossRecord, Mount, Network, NetworkScope, NodeName, Port, Revp, Rows, Sample, SampleKind, SampleValue, StatsRecord,
+    Stream, Timestamp, Trigger,
 };
 use pipeline::ports::Range;
 
@@ -256,6 +256,20 @@ pub(crate) fn loss(at: Timestamp) -> LossRecord {
     }
 }
 
+pub(crate) fn log(number: u64, at: Timestamp) -> LogRecord {
+    LogRecord {
+        meta: meta(number),
+        timestamp: at,
+        received_at: at + Duration::from_millis(2),
+        stream: LogStream::Stderr,
+        ordinal: 3,
+        line: "GET /caf\u{e9} \"200\"\t\u{1b}[0m".into(),
+        partial: true,
+        truncated: true,
+        invalid_utf8: true,
+    }
+}
+
 /// A batch of `rows` whose first sequence is `first`.
 pub(crate) fn batch(first: u64, rows: Rows) -> Batch {
     Batch {
@@ -288,5 +302,6 @@ pub(crate) fn one_of_each() -> Vec<Batch> {
         batch(1, Rows::ImageVersions(vec![image_version(noon())].into())),
         batch(1, Rows::Hosts(vec![host(noon())].into())),
         batch(1, Rows::Losses(vec![loss(noon())].into())),
+        batch(1, Rows::Logs(vec![log(1, noon()), log(3, noon())].into())),
     ]
 }

@@ -11,13 +11,13 @@ mod resolution;
 pub mod sqlite;
 
 use async_trait::async_trait;
-use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, Timestamp};
+use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LogRecord, Timestamp};
 
 pub use answer::{History, HistoryPoint, LatestStats, Listed, Rates, Totals};
 pub use error::{Candidate, ErrorClass, ImageCandidate, StoreError};
 pub use query::{
     ContainerFilter, ContainerKey, DEFAULT_LIMIT, DEFAULT_POINTS, EventFilter, HistoryQuery, ImageFilter, LabelMatch,
-    MAX_LIMIT, MAX_POINTS, Page, RevpFilter, Selector,
+    LogFilter, MAX_LIMIT, MAX_POINTS, Page, RevpFilter, Selector,
 };
 pub use resolution::{Plan, Resolution};
 pub use sqlite::SqliteStore;
@@ -51,6 +51,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Events, the newest first.
     async fn events(&self, filter: &EventFilter, page: &Page) -> Result<Listed<EventRecord>, StoreError>;
+
+    /// The newest lines of a container, the oldest of them first; the next page has older ones.
+    async fn logs(
+        &self,
+        container: &ContainerKey,
+        filter: &LogFilter,
+        page: &Page,
+    ) -> Result<Listed<LogRecord>, StoreError>;
 
     /// Images in their latest state, by first tag, then host, then id; those without a tag last.
     async fn images(&self, filter: &ImageFilter, page: &Page) -> Result<Listed<ImageRecord>, StoreError>;

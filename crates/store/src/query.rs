@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::str::FromStr;
 
-use model::{ContainerId, ContainerRecord, ContainerState, HostName, ImageState, Timestamp};
+use model::{ContainerId, ContainerRecord, ContainerState, HostName, ImageState, LogStream, Timestamp};
 
 use crate::Resolution;
 
@@ -168,6 +168,19 @@ pub struct EventFilter {
     pub container: Option<String>,
     /// Labels, all of which the event carries or its container has or had.
     pub labels: Vec<LabelMatch>,
+    /// The first moment.
+    pub from: Option<Timestamp>,
+    /// The moment after the last.
+    pub to: Option<Timestamp>,
+}
+
+/// Which lines of a container. What is not set takes all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// Where it was written.
+    pub stream: Option<LogStream>,
+    /// Part of the line, in any case.
+    pub text: Option<String>,
     /// The first moment.
     pub from: Option<Timestamp>,
     /// The moment after the last.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{
-    Batch, BatchId, ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LossRecord, NodeName,
-    Rows, StatsRecord, Stream, Timestamp, Trigger,
+    Batch, BatchId, ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LogRecord, LossRecord,
+    NodeName, Rows, StatsRecord, Stream, Timestamp, Trigger,
 };
 use tokio::time::Instant;
 
@@ -34,6 +34,7 @@ struct Inner {
     image_versions: Open<ImageVersionRecord>,
     hosts: Open<HostRecord>,
     losses: Open<LossRecord>,
+    logs: Open<LogRecord>,
     closed: VecDeque<Append>,
 }
 
@@ -64,6 +65,7 @@ impl BatchLedger {
             image_versions: Open::new(Stream::ImageVersions, books),
             hosts: Open::new(Stream::Hosts, books),
             losses: Open::new(Stream::Losses, books),
+            logs: Open::new(Stream::Logs, books),
             closed: VecDeque::new(),
         };
         Self { inner: Arc::new(Mutex::new(inner)) }
@@ -85,6 +87,7 @@ impl BatchLedger {
             }
             ChunkRows::Host(row) => inner.extend(|inner| &mut inner.hosts, vec![*row], custody, now, Rows::Hosts),
             ChunkRows::Losses(rows) => inner.extend(|inner| &mut inner.losses, rows, custody, now, Rows::Losses),
+            ChunkRows::Logs(rows) => inner.extend(|inner| &mut inner.logs, rows, custody, now, Rows::Logs),
         }
     }
 
@@ -180,6 +183,7 @@ impl Inner {
             Stream::ImageVersions => self.image_versions.opened(),
             Stream::Hosts => self.hosts.opened(),
             Stream::Losses => self.losses.opened(),
+            Stream::Logs => self.logs.opened(),
         }
     }
 
@@ -192,6 +196,7 @@ impl Inner {
             Stream::ImageVersions => self.close_one(|inner| &mut inner.image_versions, trigger, Rows::ImageVersions),
             Stream::Hosts => self.close_one(|inner| &mut inner.hosts, trigger, Rows::Hosts),
             Stream::Losses => self.close_one(|inner| &mut inner.losses, trigger, Rows::Losses),
+            Stream::Logs => self.close_one(|inner| &mut inner.logs, trigger, Rows::Logs),
         }
     }
 

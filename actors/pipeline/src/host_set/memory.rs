@@ -8,6 +8,7 @@ use model::{HostName, Timestamp};
 use crate::event_monitor::EventMemory;
 use crate::images::{ImageMemory, ImageTable};
 use crate::inventory::ContainerMemory;
+use crate::log_stream::LogPositions;
 use crate::messages::Seen;
 use crate::ports::Mark;
 use crate::position::{Place, Source};
@@ -26,6 +27,8 @@ pub struct HostMemory {
     pub images: Arc<ImageMemory>,
     /// What is known of its images.
     pub table: Arc<Mutex<ImageTable>>,
+    /// Where its logs were left.
+    pub logs: LogPositions,
 }
 
 impl HostMemory {
@@ -38,6 +41,7 @@ impl HostMemory {
             containers: Arc::new(ContainerMemory::new(host, marks)),
             table: Arc::new(Mutex::new(ImageTable::resuming(images.images()))),
             images,
+            logs: LogPositions::restore(host, marks.iter().map(|(source, mark)| (source.as_str(), mark.as_slice()))),
         }
     }
 
@@ -55,19 +59,22 @@ impl HostMemory {
 
     /// True where nothing of the host is on its way to the journal: whatever is holds a part of this.
     pub(super) fn is_alone(&self) -> bool {
-        let Self { events, containers, images, table: _ } = self;
-        Arc::strong_count(events) == 1 && Arc::strong_count(containers) == 1 && Arc::strong_count(images) == 1
+        let Self { events, containers, images, table: _, logs } = self;
+        logs.is_alone()
+            && Arc::strong_count(events) == 1
+            && Arc::strong_count(containers) == 1
+            && Arc::strong_count(images) == 1
     }
 
     /// The marks of the host as they are to be.
     pub(super) fn marks(&self) -> Vec<Mark> {
-        self.events.present_mark().into_iter().chain([self.images.mark(&[])]).collect()
+        self.events.present_mark().into_iter().chain([self.images.mark(&[])]).chain(self.logs.marks()).collect()
     }
 
     /// The same, of a host of which nothing is left to be known.
     pub(super) fn no_marks(&self) -> Vec<Mark> {
-        [self.events.source(), self.images.source()]
-            .map(|source| Mark { source: source.to_owned(), position: None })
-            .into()
+        let sources = [self.events.source(), self.images.source()];
+        let marks = sources.map(|source| Mark { source: source.to_owned(), position: None });
+        marks.into_iter().chain(self.logs.no_marks()).collect()
     }
 }

@@ -26,6 +26,7 @@ use crate::faults::{Faults, Point};
 use crate::host_connection::{HostBoard, Link};
 use crate::images::{CountUsers, ImageBoard};
 use crate::knowledge::Knowledge;
+use crate::log_stream::LogSelection;
 use crate::messages::{About, Observation, Seen, Subject};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
@@ -70,6 +71,8 @@ pub struct InventoryDeps {
     pub selection: Arc<Selection>,
     /// What is known of the containers, for others.
     pub knowledge: Arc<Knowledge>,
+    /// Whose logs are read.
+    pub logs: LogSelection,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Armed faults.
@@ -224,7 +227,7 @@ impl Inventory {
     fn resync(&self) {
         let table = &self.state.table;
         if table.has_looked() {
-            let wanted = table.with_stats().filter(|record| self.deps.selection.takes(*record));
+            let wanted = table.certain().filter(|record| self.deps.selection.takes(*record));
             let subjects = wanted.map(|record| self.subject(record)).collect();
             self.deps.streams.signal(Track::Exactly { subjects, unsure: table.unsure() });
         }
@@ -290,8 +293,8 @@ impl Inventory {
     /// Tells the stream set of one container.
     fn track(&self, id: &ContainerId, found: Option<&ContainerRecord>) {
         let track = match found {
-            Some(record) if record.state.has_stats() => Track::Follow(Box::new(self.subject(record))),
-            _ => Track::Leave(id.clone()),
+            Some(record) => Track::Follow(Box::new(self.subject(record))),
+            None => Track::Leave(id.clone()),
         };
         self.deps.streams.signal(track);
     }
@@ -303,6 +306,9 @@ impl Inventory {
             network_scope: record.network_scope.clone(),
             os: info.as_ref().map(|info| info.os).unwrap_or_default(),
             cpu_clock: info.as_ref().map(|info| info.cpu_clock).unwrap_or_default(),
+            state: record.state,
+            ended_at: record.finished_at.filter(|_| !record.state.is_live()),
+            wants_logs: self.deps.logs.takes(&record.labels),
         }
     }
 
@@ -350,8 +356,10 @@ impl Handler<Heard> for Inventory {
 
     fn handle(&mut self, Heard { id, action }: Heard, ctx: &mut Context<Self>) {
         self.state.table.hear(&id, &action, Instant::now());
-        if matches!(action.as_str(), "die" | "destroy" | "remove") {
-            self.deps.streams.signal(Track::Leave(id.clone()));
+        match action.as_str() {
+            "die" => drop(self.deps.streams.signal(Track::Ended(id.clone()))),
+            "destroy" | "remove" => drop(self.deps.streams.signal(Track::Leave(id.clone()))),
+            _ => {}
         }
         self.look(id, ctx);
     }

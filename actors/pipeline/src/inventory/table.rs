@@ -201,10 +201,10 @@ impl Table {
         self.entries.get(id)?.record.as_ref()
     }
 
-    /// The containers of which it is certain that they have stats.
-    pub fn with_stats(&self) -> impl Iterator<Item = &ContainerRecord> {
+    /// The containers whose state is certain.
+    pub fn certain(&self) -> impl Iterator<Item = &ContainerRecord> {
         let certain = self.entries.values().filter(|entry| entry.phase == Phase::Idle);
-        certain.filter_map(|entry| entry.record.as_ref()).filter(|record| record.state.has_stats())
+        certain.filter_map(|entry| entry.record.as_ref())
     }
 
     /// The containers in doubt: to be looked at, or not known although they are there.

@@ -176,7 +176,7 @@ fn a_container_in_doubt_is_neither_certain_to_have_stats_nor_certain_to_have_non
     table.touch(&id('b'), Instant::now());
     table.touch(&id('c'), Instant::now());
     table.look_failed(&id('c'));
-    let certain: Vec<_> = table.with_stats().map(|record| record.container_id.clone()).collect();
+    let certain: Vec<_> = table.certain().map(|record| record.container_id.clone()).collect();
     assert_eq!((certain, table.unsure()), (vec![id('a')], HashSet::from([id('b'), id('c')])));
 }
 

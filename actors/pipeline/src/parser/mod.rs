@@ -1,10 +1,11 @@
-//! Parser: frames and observations in, records out.
+//! Parser: frames, lines and observations in, records out.
 //!
-//! In: [`RawFrame`], [`Observation`]. Out: [`Chunk`] to the `Batcher`. Owns the previous frame of every
+//! In: [`RawFrame`], [`RawLog`], [`Observation`]. Out: [`Chunk`] to the `Batcher`. Owns the previous frame of every
 //! series routed to it. A restart loses those (the next sample of each series has no deltas), the frame
 //! in hand and the open chunk, both counted.
 
 mod event;
+mod log;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +20,7 @@ use model::{Frame, LossReason, NetworkScope, StatsRecord, Stream, Timestamp, com
 use crate::books::{Books, Custody};
 use crate::event_handlers::EventHandlers;
 use crate::faults::{Faults, Point};
-use crate::messages::{Chunk, ChunkRows, Observation, RawFrame, Seen};
+use crate::messages::{Chunk, ChunkRows, Observation, RawFrame, RawLog, Seen};
 use crate::ports::Decode;
 
 pub use event::EventPolicy;
@@ -143,7 +144,7 @@ impl Parser {
     }
 
     /// Sends a chunk; no other message is handled before the batcher has taken it.
-    fn send(&self, chunk: Chunk, room: Option<Permit>, ctx: &mut Context<Self>) {
+    fn send(&self, chunk: Chunk, room: impl Send + 'static, ctx: &mut Context<Self>) {
         let batcher = self.deps.batcher.clone();
         let protected = self.cell.progress().protect();
         ctx.wait(
@@ -234,6 +235,18 @@ impl Handler<Envelope<Observation>> for Parser {
             Seen::Host(record) => ChunkRows::Host(record),
         };
         self.send(Chunk { rows, custody: observation.custody.parsed() }, Some(permit), ctx);
+    }
+}
+
+impl Handler<Envelope<RawLog>> for Parser {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<RawLog>, ctx: &mut Context<Self>) {
+        let (raw, permit) = envelope.into_parts();
+        self.deps.faults.strike(Point::Parser);
+        let RawLog { subject, received_at, lines, custody, turn } = raw;
+        let rows = ChunkRows::Logs(log::records(&subject.meta, received_at, lines));
+        self.send(Chunk { rows, custody: custody.parsed() }, (permit, turn), ctx);
     }
 }
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use model::{
-    ContainerId, ContainerRecord, ContainerState, CpuClock, EngineEvent, Frame, HostName, LossReason, OsFamily,
-    Timestamp,
+    ContainerId, ContainerRecord, ContainerState, CpuClock, EngineEvent, Frame, HostName, LogStream, LossReason,
+    OsFamily, Timestamp,
 };
 
 /// Events in the order in which the engine tells them. Ends with `Ok` (clean end) or one `Err`.
@@ -15,6 +15,11 @@ pub type EventFeed = BoxStream<'static, Result<EngineEvent, EngineError>>;
 
 /// Undecoded stats frames of one container, one JSON document each, without its newline.
 pub type FrameFeed = BoxStream<'static, Result<Bytes, EngineError>>;
+
+/// Log lines of one container in the order in which the engine tells them, as many at once as came at once. Ends with
+/// `Ok` (the engine ended it: all there is was told) or one `Err`. Reads only when polled: who does not poll holds up
+/// the engine's writing to this one connection, and nothing else.
+pub type LogFeed = BoxStream<'static, Result<Vec<LogLine>, EngineError>>;
 
 /// One Docker host. Cheap to share; every call opens or reuses a connection of its own.
 #[async_trait]
@@ -51,6 +56,51 @@ pub trait EngineApi: Send + Sync + 'static {
 
     /// Connections to the engine that are open now: one for each stream, and those kept for calls.
     fn connections(&self) -> u64;
+
+    /// What one container wrote. Resolves once the engine answered.
+    async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogFeed, EngineError>;
+}
+
+/// What to read of a container's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogQuery {
+    /// Where to begin.
+    pub start: LogStart,
+    /// Whether to go on with what is written from now on, while the container runs.
+    pub follow: bool,
+    /// Only the last so many messages of it.
+    pub tail: Option<u32>,
+}
+
+/// Where in a log to begin, by the engine's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStart {
+    /// At its first line.
+    Beginning,
+    /// At the first line of this time or later.
+    At(Timestamp),
+    /// So that no line behind a known one is missing: lines before that may come again, and are to be recognised.
+    After {
+        /// The time of the newest line known.
+        newest: Timestamp,
+        /// That line had no end.
+        is_partial: bool,
+    },
+}
+
+/// One line of a log as the engine took it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// When, by the engine's clock.
+    pub timestamp: Timestamp,
+    /// Where it was written.
+    pub stream: LogStream,
+    /// The line without its end, of any encoding, at most [`model::MAX_LINE_BYTES`].
+    pub bytes: Bytes,
+    /// It has no end.
+    pub is_partial: bool,
+    /// It was longer.
+    pub is_truncated: bool,
 }
 
 /// What an engine says of one of its images.

@@ -192,6 +192,7 @@ pub(super) fn slice(batch: &Batch, from: usize, to: usize) -> Batch {
         Rows::ImageVersions(rows) => Rows::ImageVersions(rows[from..to].into()),
         Rows::Hosts(rows) => Rows::Hosts(rows[from..to].into()),
         Rows::Losses(rows) => Rows::Losses(rows[from..to].into()),
+        Rows::Logs(rows) => Rows::Logs(rows[from..to].into()),
     };
     let id = BatchId { first: batch.id.first + from as u64, last: batch.id.first + to as u64 - 1, ..batch.id.clone() };
     Batch { id, bytes: batch.bytes * (to - from) / batch.rows.len(), rows, ..batch.clone() }

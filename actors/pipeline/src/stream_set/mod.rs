@@ -1,32 +1,43 @@
-//! StreamSet: one stats stream per container that has stats, no more and no fewer.
+//! StreamSet: one stats stream per container that has stats, one log stream per container whose log is read, no more
+//! and no fewer.
 //!
 //! In: [`Track`] from the `Inventory`, exits of its streams. Out: streams started and ended in their group,
 //! [`Look`] where a stream ended by itself. Owns nothing: the roster is the topology's and outlives it.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+mod roster;
 
-use actix::prelude::{Actor, Context, Handler, Message};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use actix::fut::wrap_future;
+use actix::prelude::{Actor, AsyncContext, Context, Handler, Message};
 use actor_runtime::{Cell, ChildExit, ChildSpec, Control, Drain, Exit, GroupHandle, RestartPolicy, Shutdown, mailbox};
-use model::ContainerId;
-use tokio::sync::watch;
+use model::{ContainerId, Stream, Timestamp};
+use tokio::time::Instant;
 
 use crate::faults::{Faults, Point};
 use crate::inventory::{Look, Resync};
+use crate::log_stream::{LogStream, LogStreamDeps, floor_mark};
 use crate::messages::Subject;
 use crate::metrics::Metrics;
+use crate::ports::Mark;
 use crate::router::Router;
 use crate::stats_stream::{StatsStream, StatsStreamDeps};
+use roster::Kind;
+
+pub use roster::Roster;
 
 /// What the set needs.
 #[derive(Clone)]
 pub struct StreamSetDeps {
     /// The group of the streams.
     pub group: GroupHandle,
-    /// What every stream needs.
-    pub stream: StatsStreamDeps,
+    /// What every stats stream needs.
+    pub stats: StatsStreamDeps,
+    /// What every log stream needs.
+    pub logs: LogStreamDeps,
     /// The way to the parsers.
     pub router: Router,
     /// Who keeps the truth.
@@ -41,63 +52,21 @@ pub struct StreamSetDeps {
     pub faults: Faults,
 }
 
-/// The streams that are followed. Outlives restarts of the set, as the streams do.
-#[derive(Clone, Default)]
-pub struct Roster {
-    streams: Arc<Mutex<Streams>>,
-}
-
-#[derive(Default)]
-struct Streams {
-    followed: HashMap<ContainerId, Followed>,
-    containers: HashMap<u64, ContainerId>,
-}
-
-struct Followed {
-    series: u64,
-    /// A stream whose sender is gone ends by itself.
-    subject: watch::Sender<Arc<Subject>>,
-}
-
-impl Roster {
-    /// Forgets all streams: their group begins anew. The numbers of those that were followed.
-    pub fn clear(&self) -> Vec<u64> {
-        let mut streams = self.lock();
-        streams.followed.clear();
-        streams.containers.drain().map(|(series, _)| series).collect()
-    }
-
-    /// The containers that are followed.
-    pub fn containers(&self) -> Vec<ContainerId> {
-        self.lock().followed.keys().cloned().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Streams> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Streams {
-    fn remove(&mut self, id: &ContainerId) -> Option<u64> {
-        let series = self.followed.remove(id)?.series;
-        self.containers.remove(&series);
-        Some(series)
-    }
-}
-
 /// What is to be followed.
 #[derive(Clone, Debug)]
 pub enum Track {
     /// These and no others.
     Exactly {
-        /// To be followed.
+        /// There are.
         subjects: Vec<Subject>,
         /// In doubt: followed on if they are, and not begun if they are not.
         unsure: HashSet<ContainerId>,
     },
     /// This one too, or with this new subject.
     Follow(Box<Subject>),
-    /// Not this one any more.
+    /// A run of this one is over: it has no stats before the next.
+    Ended(ContainerId),
+    /// This one is gone.
     Leave(ContainerId),
 }
 
@@ -105,11 +74,24 @@ impl Message for Track {
     type Result = ();
 }
 
+/// How often is kept where logs begin that were never read.
+const FLOOR: Duration = Duration::from_secs(30);
+
+/// A container is gone, and so are its last lines.
+struct Forget(ContainerId);
+
+impl Message for Forget {
+    type Result = ();
+}
+
 /// The actor.
 pub struct StreamSet {
     cell: Cell,
     deps: StreamSetDeps,
-    stream: Arc<StatsStreamDeps>,
+    stats: Arc<StatsStreamDeps>,
+    logs: Arc<LogStreamDeps>,
+    /// When everything was known last, and what the engine's clock showed then.
+    known_at: Option<(Instant, Timestamp)>,
 }
 
 /// Every stream has a number of its own in the life of the process.
@@ -118,54 +100,118 @@ static NEXT_SERIES: AtomicU64 = AtomicU64::new(0);
 /// A stream's mailbox holds signals only.
 const STREAM_PERMITS: u32 = 1;
 
+/// The last lines of a container that is gone have reached the journal by now: what they leave there can go.
+const SETTLED: Duration = Duration::from_secs(30);
+
 /// A stream has this long to hand on the frame it holds.
 const STREAM_DRAIN: Duration = Duration::from_secs(2);
 
 impl StreamSet {
     /// A set that lives in `cell`.
     pub fn new(cell: Cell, deps: StreamSetDeps) -> Self {
-        let stream = Arc::new(deps.stream.clone());
-        Self { cell, deps, stream }
+        let (stats, logs) = (Arc::new(deps.stats.clone()), Arc::new(deps.logs.clone()));
+        Self { cell, deps, stats, logs, known_at: None }
     }
 
+    /// Follows what there is to follow of a container, and nothing else.
     fn follow(&self, subject: Subject) {
+        let id = &subject.meta.container_id;
+        if subject.state.has_stats() {
+            self.follow_stats(&subject);
+        } else {
+            self.leave_stats(id);
+        }
+        if subject.wants_logs {
+            let (positions, first_sight) = (&self.logs.positions, self.logs.first_sight);
+            let is_finished = positions.is_finished(id, subject.meta.run, subject.ended_at, first_sight);
+            self.follow_log(&subject, subject.state.has_log() && !is_finished);
+        }
+    }
+
+    fn follow_stats(&self, subject: &Subject) {
+        let id = &subject.meta.container_id;
         let mut streams = self.deps.roster.lock();
-        let id = subject.meta.container_id.clone();
-        if let Some(followed) = streams.followed.get(&id) {
-            followed.subject.send_if_modified(|current| {
-                let is_new = **current != subject;
-                if is_new {
-                    *current = Arc::new(subject);
-                }
-                is_new
-            });
+        if streams.tell(Kind::Stats, id, subject) {
             return;
         }
         let series = NEXT_SERIES.fetch_add(1, Ordering::Relaxed);
-        let (sender, receiver) = watch::channel(Arc::new(subject));
+        let subject = streams.add(Kind::Stats, id, series, subject);
         let (_, inbox) = mailbox::<StatsStream>(STREAM_PERMITS);
-        let deps = self.stream.clone();
-        let stream =
-            ChildSpec::actor(child_id(&id, series), inbox, move |cell| StatsStream::new(cell, deps, series, receiver))
-                .policy(RestartPolicy::Transient)
-                .shutdown(Shutdown::Timeout(STREAM_DRAIN));
-        streams.containers.insert(series, id.clone());
-        streams.followed.insert(id, Followed { series, subject: sender });
-        self.deps.group.add(stream);
+        let deps = self.stats.clone();
+        self.start(ChildSpec::actor(child_id(id, series), inbox, move |cell| {
+            StatsStream::new(cell, deps, series, subject)
+        }));
     }
 
-    fn leave(&self, id: &ContainerId) {
-        let followed = self.deps.roster.lock().remove(id);
-        if let Some(series) = followed {
+    /// The log is read to its end by its stream, which hears here what became of the container.
+    fn follow_log(&self, subject: &Subject, has_more: bool) {
+        let id = &subject.meta.container_id;
+        let mut streams = self.deps.roster.lock();
+        // One that was left may still be reading: it reports its end, and the container is looked at again.
+        if streams.tell(Kind::Log, id, subject) || !has_more || streams.is_ending(Kind::Log, id) {
+            return;
+        }
+        let series = NEXT_SERIES.fetch_add(1, Ordering::Relaxed);
+        let subject = streams.add(Kind::Log, id, series, subject);
+        let (_, inbox) = mailbox::<LogStream>(STREAM_PERMITS);
+        let deps = self.logs.clone();
+        self.start(ChildSpec::actor(child_id(id, series), inbox, move |cell| LogStream::new(cell, deps, subject)));
+    }
+
+    /// Where containers begin whose log was never read: in this life where it began, in the next a little before
+    /// this one ends.
+    fn keep_floor(&mut self, knows_all: bool, ctx: &mut Context<Self>) {
+        let now = self.logs.link.engine_now().unwrap_or_else(|| Timestamp::from(SystemTime::now()));
+        if self.logs.positions.begin(now) {
+            self.mark(floor_mark(self.logs.engine.host(), now), ctx);
+        }
+        let is_due = self.known_at.is_none_or(|(at, _)| at.elapsed() >= FLOOR);
+        // A line that is on its way may be the first of its container.
+        if knows_all
+            && is_due
+            && self.logs.books.of(Stream::Logs).is_settled()
+            && let Some((_, known_at)) = self.known_at.replace((Instant::now(), now))
+        {
+            self.mark(floor_mark(self.logs.engine.host(), known_at), ctx);
+        }
+    }
+
+    fn mark(&self, mark: Mark, ctx: &mut Context<Self>) {
+        let journal = self.logs.journal.clone();
+        ctx.spawn(wrap_future(async move {
+            // The next one tells more; one that is to go is found again at the next start.
+            if let Err(error) = journal.mark(mark).await {
+                tracing::debug!(%error, "a log position is not kept");
+            }
+        }));
+    }
+
+    fn start(&self, stream: ChildSpec) {
+        self.deps.group.add(stream.policy(RestartPolicy::Transient).shutdown(Shutdown::Timeout(STREAM_DRAIN)));
+    }
+
+    fn leave_stats(&self, id: &ContainerId) {
+        let left = self.deps.roster.lock().end(Kind::Stats, id);
+        if let Some(series) = left {
             self.deps.group.remove(child_id(id, series));
         }
     }
 
+    /// The log of a container that is gone is read on as long as the engine tells it.
+    fn leave(&self, id: &ContainerId, ctx: &mut Context<Self>) {
+        self.leave_stats(id);
+        let is_read = self.deps.roster.lock().leave(Kind::Log, id);
+        if !is_read {
+            ctx.notify_later(Forget(id.clone()), SETTLED);
+        }
+    }
+
     fn show_count(&self) {
-        let count = self.deps.roster.lock().followed.len();
-        let host = self.deps.stream.engine.host();
-        self.deps.metrics.streams(host.as_str(), count);
-        self.deps.metrics.silent(host.as_str(), self.deps.stream.silence.of(host));
+        let host = self.deps.stats.engine.host();
+        let (stats, logs) = self.deps.roster.lock().counts();
+        self.deps.metrics.streams(host.as_str(), stats);
+        self.deps.metrics.silent(host.as_str(), self.deps.stats.silence.of(host));
+        self.deps.metrics.log_streams(host.as_str(), logs);
     }
 }
 
@@ -191,38 +237,51 @@ impl actix::Supervised for StreamSet {}
 impl Handler<Track> for StreamSet {
     type Result = ();
 
-    fn handle(&mut self, track: Track, _: &mut Context<Self>) {
+    fn handle(&mut self, track: Track, ctx: &mut Context<Self>) {
         self.deps.faults.strike(Point::StreamSet);
+        self.keep_floor(matches!(track, Track::Exactly { .. }), ctx);
         match track {
             Track::Exactly { subjects, unsure } => {
                 let wanted: HashSet<&ContainerId> =
                     subjects.iter().map(|subject| &subject.meta.container_id).chain(&unsure).collect();
-                let left = self.deps.roster.containers().into_iter().filter(|id| !wanted.contains(id));
-                left.for_each(|id| self.leave(&id));
+                let known = self.deps.roster.containers().into_iter().chain(self.logs.positions.containers());
+                let left: HashSet<ContainerId> = known.filter(|id| !wanted.contains(id)).collect();
+                left.iter().for_each(|id| self.leave(id, ctx));
                 subjects.into_iter().for_each(|subject| self.follow(subject));
             }
             Track::Follow(subject) => self.follow(*subject),
-            Track::Leave(id) => self.leave(&id),
+            Track::Ended(id) => self.leave_stats(&id),
+            Track::Leave(id) => self.leave(&id, ctx),
         }
         self.show_count();
+    }
+}
+
+impl Handler<Forget> for StreamSet {
+    type Result = ();
+
+    fn handle(&mut self, Forget(id): Forget, ctx: &mut Context<Self>) {
+        if self.deps.roster.lock().has(Kind::Log, &id) {
+            // It is back, or never was away.
+            return;
+        }
+        if let Some(mark) = self.logs.positions.forget(&id) {
+            self.mark(mark, ctx);
+        }
     }
 }
 
 impl Handler<ChildExit> for StreamSet {
     type Result = ();
 
-    fn handle(&mut self, ended: ChildExit, _: &mut Context<Self>) {
+    fn handle(&mut self, ended: ChildExit, ctx: &mut Context<Self>) {
         let Some(series) = series_of(&ended.id) else { return };
         self.deps.router.forget(series);
-        let ended = {
-            let mut streams = self.deps.roster.lock();
-            let id = streams.containers.remove(&series);
-            if let Some(id) = &id {
-                streams.followed.remove(id);
+        let ended = self.deps.roster.lock().ended(series);
+        if let Some((kind, id, was_left)) = ended {
+            if was_left && kind == Kind::Log {
+                ctx.notify_later(Forget(id.clone()), SETTLED);
             }
-            id
-        };
-        if let Some(id) = ended {
             // It ended by itself: whether there is anything left to follow, the engine knows.
             self.deps.look.signal(Look(id));
             self.show_count();

@@ -7,8 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use model::{ContainerId, ContainerRecord, ContainerState, CpuClock, EngineEvent, HostName, OsFamily, Timestamp};
-use pipeline::ports::{EngineApi, EngineError, EngineFailure, EngineImage, EngineInfo, EventFeed, FrameFeed};
+use model::{
+    ContainerId, ContainerRecord, ContainerState, CpuClock, EngineEvent, HostName, LogStream, OsFamily, Timestamp,
+};
+use pipeline::ports::{
+    EngineApi, EngineError, EngineFailure, EngineImage, EngineInfo, EventFeed, FrameFeed, LogFeed, LogLine, LogQuery,
+    LogStart,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -63,6 +68,12 @@ struct State {
     since: Vec<Option<Timestamp>>,
     open: HashMap<ContainerId, i32>,
     opened: HashMap<ContainerId, u32>,
+    logs: HashMap<ContainerId, Vec<LogLine>>,
+    log_failure: HashMap<ContainerId, EngineFailure>,
+    /// Readings so far, and how many of them hear nothing more.
+    readings: u32,
+    deaf: u32,
+    told_lines: usize,
 }
 
 /// The id that is one letter, 64 times; letters are hexadecimal digits.
@@ -197,6 +208,68 @@ impl FakeEngine {
 
     pub fn sends(&self, number: u32, frames: Frames) {
         self.state().frames.insert(id(number), frames);
+    }
+
+    /// A container writes a line.
+    pub fn writes(&self, number: u32, stream: LogStream, text: &str) {
+        let timestamp = self.now();
+        self.wrote(number, timestamp, stream, text);
+    }
+
+    pub fn wrote(&self, number: u32, timestamp: Timestamp, stream: LogStream, text: &str) {
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        let line = LogLine { timestamp, stream, bytes, is_partial: false, is_truncated: false };
+        self.state().logs.entry(id(number)).or_default().push(line);
+    }
+
+    /// The oldest lines of a log are removed.
+    pub fn rotate(&self, number: u32, lines: usize) {
+        self.state().logs.entry(id(number)).or_default().drain(..lines);
+    }
+
+    pub fn fail_logs(&self, number: u32, failure: EngineFailure) {
+        self.state().log_failure.insert(id(number), failure);
+    }
+
+    /// Who follows a log now hears nothing more.
+    pub fn deafen(&self) {
+        let mut state = self.state();
+        state.deaf = state.readings;
+    }
+
+    /// Lines told over all readings.
+    pub fn told_lines(&self) -> usize {
+        self.state().told_lines
+    }
+
+    /// The next line of a reading at `next`, or how it ends; `None` where it is to wait.
+    fn read_on(
+        &self,
+        id: &ContainerId,
+        query: LogQuery,
+        reading: u32,
+        next: &mut usize,
+    ) -> Option<Option<Result<LogLine, EngineError>>> {
+        let mut state = self.state();
+        if let Some(failure) = state.failing {
+            return Some(Some(Err(error(failure))));
+        }
+        let oldest = match query.start {
+            LogStart::Beginning => Timestamp::from_nanos(i64::MIN),
+            LogStart::At(time) => time,
+            LogStart::After { newest, .. } => newest - Duration::from_secs(2),
+        };
+        let lines = state.logs.get(id).map_or(&[][..], Vec::as_slice);
+        let from = query.tail.map_or(0, |tail| lines.len().saturating_sub(tail as usize));
+        let found = (from.max(*next)..lines.len()).find(|at| lines[*at].timestamp >= oldest);
+        if let Some(at) = found.filter(|_| !query.follow || reading > state.deaf) {
+            let line = lines[at].clone();
+            *next = at + 1;
+            state.told_lines += 1;
+            return Some(Some(Ok(line)));
+        }
+        let runs = state.containers.get(id).is_some_and(|record| record.state.has_stats());
+        if query.follow && runs { None } else { Some(None) }
     }
 
     pub fn set_clock(&self, offset_s: i64) {
@@ -395,5 +468,33 @@ impl EngineApi for Port {
 
     fn connections(&self) -> u64 {
         self.0.state().open.values().map(|open| u64::try_from(*open).unwrap()).sum()
+    }
+
+    async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogFeed, EngineError> {
+        self.0.called("logs")?;
+        let reading = {
+            let mut state = self.0.state();
+            if let Some(failure) = state.log_failure.get(id) {
+                return Err(error(*failure));
+            }
+            if !state.containers.contains_key(id) {
+                return Err(error(EngineFailure::Gone));
+            }
+            state.readings += 1;
+            state.readings
+        };
+        let (engine, id) = (self.0.clone(), id.clone());
+        Ok(stream::unfold((0, engine), move |(mut next, engine)| {
+            let id = id.clone();
+            async move {
+                loop {
+                    match engine.read_on(&id, query, reading, &mut next) {
+                        Some(end) => return end.map(|line| (line.map(|line| vec![line]), (next, engine))),
+                        None => sleep(Duration::from_millis(10)).await,
+                    }
+                }
+            }
+        })
+        .boxed())
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 mod batching;
+mod container_logs;
 mod engine;
 mod events;
 mod fleet;

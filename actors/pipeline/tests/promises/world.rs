@@ -11,8 +11,8 @@ use actor_runtime::{
     Quarantine, Root, Strategy, mailbox,
 };
 use journal::{Limits, MemoryJournal, WhenFull};
-use model::{EventRecord, Frame, HostRecord, LossReason, LossRecord, StatsRecord, Stream, Timestamp};
-use pipeline::books::Books;
+use model::{EventRecord, Frame, HostRecord, LogRecord, LossReason, LossRecord, StatsRecord, Stream, Timestamp};
+use pipeline::books::{Books, Custody};
 use pipeline::event_handlers::{self, EventHandlers, HandlerPolicies};
 use pipeline::event_monitor::{EventMonitor, EventMonitorDeps};
 use pipeline::faults::Faults;
@@ -21,6 +21,7 @@ use pipeline::host_set::{Fleet, HostMemory, HostSet, HostSetDeps, Wanted};
 use pipeline::images::{ImageBoard, Images, ImagesDeps};
 use pipeline::inventory::{Inventory, InventoryDeps, Resync};
 use pipeline::knowledge::{Bounds, Knowledge};
+use pipeline::log_stream::{FirstSight, LogPositions, LogSelection, LogStreamDeps, RateLimit, TURNS};
 use pipeline::messages::{Chunk, ChunkRows};
 use pipeline::metrics::Metrics;
 use pipeline::parser::{EventPolicy, Parser, ParserDeps};
@@ -29,7 +30,7 @@ use pipeline::router::Router;
 use pipeline::selection::Selection;
 use pipeline::stats_stream::{Polls, StatsMode, StatsStreamDeps};
 use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::engine::{DEADLY, FakeEngine, Port};
 
@@ -53,8 +54,28 @@ pub struct Seen {
     pub versions: Vec<model::ImageVersionRecord>,
     pub hosts: Vec<HostRecord>,
     pub losses: Vec<LossRecord>,
+    pub logs: Vec<LogRecord>,
     /// What a journal would keep for the next life.
     pub marks: BTreeMap<String, Vec<u8>>,
+}
+
+/// What becomes of a line behind the parser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineFate {
+    Journaled,
+    Lost,
+    /// It stays on its way.
+    Held,
+}
+
+impl Seen {
+    fn journal_line(&mut self, row: LogRecord, custody: Custody) {
+        let place = custody.places()[0].clone();
+        let mark = place.source.mark(&[place.number]);
+        self.marks.insert(mark.source, mark.position.unwrap());
+        self.logs.push(row);
+        custody.journaled();
+    }
 }
 
 /// Stands where the batcher would; takes chunks while its gate is open.
@@ -62,7 +83,11 @@ struct Recorder {
     cell: Cell,
     seen: Arc<Mutex<Seen>>,
     gate: watch::Receiver<bool>,
+    lines: LineFates,
+    held: Vec<Custody>,
 }
+
+type LineFates = Arc<dyn Fn(&LogRecord) -> LineFate + Send + Sync>;
 
 impl Actor for Recorder {
     type Context = Context<Self>;
@@ -77,7 +102,7 @@ impl Handler<Envelope<Chunk>> for Recorder {
         let mut gate = self.gate.clone();
         let open = async move { gate.wait_for(|is_open| *is_open).await.is_ok() };
         ctx.wait(wrap_future(open).map(move |_, recorder: &mut Self, _| {
-            let (chunk, _permit) = envelope.into_parts();
+            let (mut chunk, _permit) = envelope.into_parts();
             let mut seen = recorder.seen.lock().unwrap();
             match chunk.rows {
                 ChunkRows::Stats(rows) => seen.stats.extend(rows),
@@ -87,6 +112,16 @@ impl Handler<Envelope<Chunk>> for Recorder {
                 ChunkRows::ImageVersion(row) => seen.versions.push(*row),
                 ChunkRows::Host(row) => seen.hosts.push(*row),
                 ChunkRows::Losses(rows) => seen.losses.extend(rows),
+                ChunkRows::Logs(rows) => {
+                    for row in rows {
+                        let custody = chunk.custody.split_off(1);
+                        match (recorder.lines)(&row) {
+                            LineFate::Journaled => seen.journal_line(row, custody),
+                            LineFate::Lost => custody.lost(LossReason::Panic),
+                            LineFate::Held => recorder.held.push(custody),
+                        }
+                    }
+                }
             }
             for place in chunk.custody.places() {
                 let mark = place.source.mark(&[place.number]);
@@ -123,6 +158,14 @@ pub struct Options {
     pub stats_interval: Duration,
     pub discovery: Duration,
     pub parser_room: u32,
+    pub logs: LogSelection,
+    pub first_sight: FirstSight,
+    pub rate: Option<RateLimit>,
+    pub quiet: Duration,
+    /// Where the logs were left.
+    pub positions: Option<LogPositions>,
+    /// What becomes of lines behind the parser.
+    pub lines: LineFates,
     pub faults: Faults,
     pub parser_faults: Faults,
     pub parsers: u32,
@@ -139,6 +182,12 @@ impl Default for Options {
             stats_interval: seconds(1),
             discovery: MINUTE,
             parser_room: 1 << 20,
+            logs: LogSelection { all: false },
+            first_sight: FirstSight::Now,
+            rate: None,
+            quiet: 5 * MINUTE,
+            positions: None,
+            lines: Arc::new(|_| LineFate::Journaled),
             faults: Faults::NONE,
             parser_faults: Faults::NONE,
             parsers: 1,
@@ -178,7 +227,10 @@ impl World {
     pub fn start(engine: &Arc<FakeEngine>, options: Options) -> Self {
         let port = Arc::new(Port(engine.clone()));
         Self::around(options, move |parts| {
-            let memory = HostMemory::resuming(port.host(), &parts.options.marks);
+            let mut memory = HostMemory::resuming(port.host(), &parts.options.marks);
+            if let Some(positions) = &parts.options.positions {
+                memory.logs = positions.clone();
+            }
             ChildSpec::group(host(parts, "host", &port, memory))
         })
     }
@@ -251,12 +303,18 @@ impl World {
                 journal: marked.clone(),
                 metrics: counted.clone(),
             };
-            let (seen, gate, hosts) = (recorded.clone(), is_open.clone(), hosts(&parts));
+            let (seen, gate, lines) = (recorded.clone(), is_open.clone(), options.lines.clone());
+            let hosts = hosts(&parts);
             *made.lock().unwrap() = Some(parts);
-            let mut children = vec![
-                ChildSpec::actor("recorder", recorder_inbox, move |cell| Recorder { cell, seen, gate }),
-                ChildSpec::group(handling),
-            ];
+            let recorder_of = move |cell| Recorder {
+                cell,
+                seen: seen.clone(),
+                gate: gate.clone(),
+                lines: lines.clone(),
+                held: Vec::new(),
+            };
+            let mut children =
+                vec![ChildSpec::actor("recorder", recorder_inbox, recorder_of), ChildSpec::group(handling)];
             children.extend(inboxes.into_iter().enumerate().map(|(index, inbox)| {
                 let deps = deps.clone();
                 ChildSpec::actor(format!("parser-{index}"), inbox, move |cell| Parser::new(cell, deps))
@@ -342,13 +400,14 @@ fn host(parts: &Parts, name: &str, port: &Arc<Port>, memory: HostMemory) -> Grou
     let bounds = Bounds { ttl: seconds(600), containers: 1000 };
     let knowledge = Knowledge::new(engine.host().clone(), bounds, metrics.clone());
     let link = Link::default();
-    let HostMemory { events: memory, containers, images: remembered, table } = memory;
+    let HostMemory { events: memory, containers, images: remembered, table, logs: positions } = memory;
     let images = ImageBoard::default();
     let restart = Backoff::try_new(millis(100), seconds(30), 0.0).unwrap();
     let reconnect = Backoff::try_new(millis(100), seconds(10), 0.0).unwrap();
     let probe = Backoff::try_new(millis(200), seconds(5), 0.0).unwrap();
     let (mode, interval, discovery) = (options.mode, options.stats_interval, options.discovery);
     let faults = options.faults.clone();
+    let (log_selection, first_sight, rate, quiet) = (options.logs, options.first_sight, options.rate, options.quiet);
     GroupSpec::new(name, Strategy::RestForOne, intensity(10), restart, move |_| {
         let (connection_mailbox, connection_inbox) = mailbox::<HostConnection>(1);
         let (inventory_mailbox, inventory_inbox) = mailbox::<Inventory>(1);
@@ -388,6 +447,7 @@ fn host(parts: &Parts, name: &str, port: &Arc<Port>, memory: HostMemory) -> Grou
             labels: Arc::new([]),
             selection: selection.clone(),
             knowledge: knowledge.clone(),
+            logs: log_selection,
             metrics: metrics.clone(),
             faults: faults.clone(),
         };
@@ -424,7 +484,7 @@ fn host(parts: &Parts, name: &str, port: &Arc<Port>, memory: HostMemory) -> Grou
         };
         let set = StreamSetDeps {
             group: streams.handle(),
-            stream: StatsStreamDeps {
+            stats: StatsStreamDeps {
                 engine: engine.clone(),
                 link: link.clone(),
                 router: router.clone(),
@@ -436,6 +496,22 @@ fn host(parts: &Parts, name: &str, port: &Arc<Port>, memory: HostMemory) -> Grou
                 polls: Arc::new(Polls::new(12)),
                 silence: board.silence().clone(),
                 backoff: reconnect,
+                metrics: metrics.clone(),
+                faults: faults.clone(),
+            },
+            logs: LogStreamDeps {
+                engine: engine.clone(),
+                link: link.clone(),
+                router: router.clone(),
+                suspect: connection_mailbox.control(),
+                positions: positions.clone(),
+                journal: journal.clone(),
+                first_sight,
+                rate,
+                turns: Arc::new(Semaphore::new(TURNS)),
+                books: books.clone(),
+                backoff: reconnect,
+                quiet,
                 metrics: metrics.clone(),
                 faults: faults.clone(),
             },

@@ -5,6 +5,7 @@ mod documents;
 mod events;
 mod hosts;
 mod images;
+mod logs;
 mod losses;
 mod metrics;
 mod pipeline;
@@ -22,11 +23,12 @@ use crate::operation::Operation;
 use crate::problem::{Problem, ProblemKind};
 
 /// Everything that is served, in the order of the document.
-pub(crate) static OPERATIONS: [&Operation; 20] = [
+pub(crate) static OPERATIONS: [&Operation; 21] = [
     &containers::LIST,
     &containers::ONE,
     &stats::LATEST,
     &stats::HISTORY,
+    &logs::LINES,
     &revp::LIST,
     &images::LIST,
     &images::ONE,

@@ -37,6 +37,7 @@ fn every_path_of_the_document_is_served_and_every_path_served_is_in_it() {
         "/api",
         "/api/containers",
         "/api/containers/{id}",
+        "/api/containers/{id}/logs",
         "/api/containers/{id}/stats",
         "/api/containers/{id}/stats/history",
         "/api/docs",

@@ -10,6 +10,7 @@ mod exposition;
 mod http;
 mod images;
 mod live;
+mod logs;
 mod requests;
 mod served;
 mod serving;

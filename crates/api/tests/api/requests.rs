@@ -11,13 +11,14 @@ use crate::served::Served;
 use crate::stuck::StuckStore;
 use crate::world::World;
 
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 15] = [
     "/",
     "/api",
     "/api/containers",
     "/api/containers/web",
     "/api/containers/web/stats",
     "/api/containers/web/stats/history",
+    "/api/containers/web/logs",
     "/api/events",
     "/api/hosts",
     "/api/losses",
@@ -43,6 +44,7 @@ fn an_unknown_parameter_is_refused_with_the_nearest_known() {
         ("/api/events?form=now", "from"),
         ("/api/events?containers=web", "container"),
         ("/api/containers/web/stats/history?maxpoints=5", "max_points"),
+        ("/api/containers/web/logs?tails=5", "tail"),
     ] {
         let problem = get(address, path).problem("unknown-parameter");
         assert_eq!(problem["nearest"], nearest, "{path}");
@@ -66,7 +68,7 @@ fn a_value_that_cannot_be_used_is_refused_with_what_it_must_be() {
         ("/api/events?from=yesterday", "from", "an RFC 3339 time, seconds since 1970, or `now`"),
         ("/api/containers/web/stats/history?resolution=5m", "resolution", "one of raw, 1m, 1h, 1d"),
         ("/api/containers/web/stats/history?max_points=99999", "max_points", "a whole number from 1 to 11000"),
-        ("/api/losses?stream=logs", "stream", "one of stats, events"),
+        ("/api/losses?stream=log", "stream", "one of stats, events"),
         ("/api/hosts?host=a&status=up", "host", ""),
     ] {
         let reply = get(address, path);

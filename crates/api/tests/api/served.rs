@@ -15,7 +15,7 @@ use pipeline::ports::{Deliver, Range};
 use sinks::sqlite::{SqliteConfig, SqliteSink};
 use store::{SqliteStore, Store};
 
-use crate::world::{World, at, containers, events, images, sample, versions};
+use crate::world::{World, at, containers, events, images, lines, sample, versions};
 
 /// A running API. Dropping it drains it.
 pub struct Served {
@@ -45,6 +45,7 @@ impl Served {
         served.store(Rows::Images(images().into()));
         served.store(Rows::ImageVersions(versions().into()));
         served.store(Rows::Events(events().into()));
+        served.store(Rows::Logs(lines().into()));
         served.store(Rows::Stats((0..12).map(|step| sample(step * 5)).collect::<Vec<_>>().into()));
         served
     }
@@ -141,7 +142,12 @@ async fn live(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dockstream.db");
     let forever = Duration::from_secs(3_000_000_000);
-    let retention = SqliteConfig { retention_raw: forever, retention_events: forever, ..SqliteConfig::new(&path) };
+    let retention = SqliteConfig {
+        retention_raw: forever,
+        retention_logs: forever,
+        retention_events: forever,
+        ..SqliteConfig::new(&path)
+    };
     let mut sink = SqliteSink::new(retention);
     sink.prepare().await.unwrap();
     let bound = Arc::new(bind(ApiConfig { listen: "127.0.0.1:0".parse().unwrap(), ..config }).unwrap());

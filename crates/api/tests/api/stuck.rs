@@ -2,10 +2,10 @@
 
 use std::future::pending;
 
-use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, Timestamp};
+use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LogRecord, Timestamp};
 use store::{
-    ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, ImageFilter, LatestStats, Listed, Page,
-    Selector, Store, StoreError, Totals,
+    ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, ImageFilter, LatestStats, Listed, LogFilter,
+    Page, Selector, Store, StoreError, Totals,
 };
 
 pub struct StuckStore;
@@ -43,6 +43,9 @@ impl Store for StuckStore {
         pending().await
     }
     async fn image_history(&self, _: &Selector, _: &Page) -> Result<Listed<ImageVersionRecord>, StoreError> {
+        pending().await
+    }
+    async fn logs(&self, _: &ContainerKey, _: &LogFilter, _: &Page) -> Result<Listed<LogRecord>, StoreError> {
         pending().await
     }
     async fn hosts(&self) -> Result<Vec<HostRecord>, StoreError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actor_runtime::{Exit, NodeKind, NodeState, NodeView};
 use api::{Readiness, Sight, SinkView};
 use model::{
-    ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LossReason, LossRecord, Revp,
+    ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LogRecord, LossReason, LossRecord, Revp,
     StatsRecord, Stream, Timestamp,
 };
 use pipeline::books::StreamBooks;
@@ -199,6 +199,24 @@ pub fn events() -> Vec<EventRecord> {
             json!({"container_name": HOSTILE, "container_id": id("a051"), "actor_id": id("a051"), "host": "beta"}),
         ),
         event(50, "stop", json!({"synthetic": true})),
+    ]
+}
+
+pub fn line(second: u64, stream: &str, text: &str) -> LogRecord {
+    let record = json!({
+        "host": "alpha", "container_id": WEB, "container_name": "web", "image": "nginx:1.29",
+        "compose_project": "shop", "compose_service": "web", "run": at(0), "timestamp": at(second),
+        "received_at": at(second) + Duration::from_millis(2), "stream": stream, "ordinal": 0, "line": text,
+        "partial": false, "truncated": false, "invalid_utf8": false, "labels": {"tier": "front"},
+    });
+    serde_json::from_value(record).unwrap()
+}
+
+pub fn lines() -> Vec<LogRecord> {
+    vec![
+        line(1, "stdout", "ready on port 80"),
+        line(20, "stderr", "2026/11/20 12:00:20 [warn] upstream timed out"),
+        line(40, "stdout", HOSTILE),
     ]
 }
 

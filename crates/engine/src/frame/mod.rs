@@ -7,7 +7,7 @@
 
 mod cursor;
 mod direct;
-mod time;
+pub(crate) mod time;
 mod typed;
 
 use model::{Frame, LossReason};

@@ -6,7 +6,7 @@ use model::Timestamp;
 pub(super) const UNSET: &[u8] = b"0001-01-01T00:00:00Z";
 
 /// Reads the time an engine writes; `None` where it is written in another way, or is no time.
-pub(super) fn parse(text: &[u8]) -> Option<Timestamp> {
+pub(crate) fn parse(text: &[u8]) -> Option<Timestamp> {
     let (head, tail) = text.split_first_chunk::<19>()?;
     let [y0, y1, y2, y3, b'-', mo0, mo1, b'-', d0, d1, b'T', h0, h1, b':', mi0, mi1, b':', s0, s1] = *head else {
         return None;

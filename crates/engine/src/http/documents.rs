@@ -1,11 +1,10 @@
-//! The documents of one endless answer, as a stream.
+//! What one endless answer holds, cut into items, as a stream.
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use futures_util::Stream;
 use pipeline::ports::EngineError;
 
@@ -14,44 +13,80 @@ use super::lines::Lines;
 use crate::error::{broken, from_chain, malformed};
 use crate::transport::Connection;
 
-/// Documents in order. Ends with nothing (the engine ended the answer) or with one error (it broke off).
-///
-/// What stands at the end without a line end is a document too: whether it is whole is for its decoder to tell, so
-/// that a frame cut off is seen and counted. Reads only when polled, and whenever polled.
-pub(crate) struct Documents {
+/// Cuts the content of an answer into items.
+pub(crate) trait Cut: Unpin {
+    /// The media type that is asked for.
+    const ACCEPT: &str;
+    /// What the answer is made of.
+    type Item;
+    /// Why content can be no such thing.
+    type Error: fmt::Display;
+
+    /// Takes in content; what it completes becomes ready.
+    fn push(&mut self, content: &[u8]) -> Result<(), Self::Error>;
+
+    /// There is no more content: the engine ended it, or it broke off.
+    fn finish(&mut self, end: End) -> Result<(), Self::Error>;
+
+    /// The next item that is ready.
+    fn pop(&mut self) -> Option<Self::Item>;
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The engine ended it.
+    Clean,
+    /// It broke off.
+    Broken,
+}
+
+/// Items in order. Ends with nothing (the engine ended the answer) or with one error (it broke off). Reads only when
+/// polled, and whenever polled.
+pub(crate) struct Documents<C = Lines> {
     /// Dropped as soon as the answer ended.
     connection: Option<Connection>,
-    answer: Answer,
+    answer: Answer<C>,
 }
 
 /// What was understood of the answer so far.
-struct Answer {
+struct Answer<C> {
     body: Body,
-    lines: Lines,
+    cutter: C,
     ended: bool,
     error: Option<EngineError>,
     url: Arc<str>,
     what: Arc<str>,
 }
 
-impl Documents {
-    pub(super) fn new(connection: Connection, body: Body, url: Arc<str>, what: Arc<str>) -> Self {
-        let answer = Answer { ended: body.is_done(), body, lines: Lines::default(), error: None, url, what };
+impl<C: Cut> Documents<C> {
+    /// The items that `cutter` cuts out of a body, of which `rest` came with the head.
+    pub(super) fn new(
+        connection: Connection,
+        body: Body,
+        rest: &[u8],
+        cutter: C,
+        url: &Arc<str>,
+        what: &Arc<str>,
+    ) -> Self {
+        let is_done = body.is_done();
+        let (url, what) = (url.clone(), what.clone());
+        let mut answer = Answer { ended: false, body, cutter, error: None, url, what };
+        if is_done {
+            answer.end(None);
+        } else {
+            answer.take_in(rest);
+        }
         Self { connection: Some(connection), answer }
-    }
-
-    /// Takes in bytes of the body that came with the head.
-    pub(super) fn take_in(&mut self, bytes: &[u8]) {
-        self.answer.take_in(bytes);
     }
 }
 
-impl Answer {
+impl<C: Cut> Answer<C> {
     fn take_in(&mut self, mut bytes: &[u8]) {
         loop {
             match self.body.content(&mut bytes) {
                 Ok(Some(content)) => {
-                    if let Err(error) = self.lines.push(content) {
+                    if let Err(error) = self.cutter.push(content) {
                         return self.end(Some(malformed(&self.url, &self.what, error)));
                     }
                 }
@@ -70,20 +105,21 @@ impl Answer {
 
     fn end(&mut self, error: Option<EngineError>) {
         if !self.ended {
-            self.lines.finish();
-            self.error = error;
             self.ended = true;
+            let end = if error.is_none() { End::Clean } else { End::Broken };
+            let unfit = self.cutter.finish(end).err().map(|unfit| malformed(&self.url, &self.what, unfit));
+            self.error = error.or(unfit);
         }
     }
 }
 
-impl Stream for Documents {
-    type Item = Result<Bytes, EngineError>;
+impl<C: Cut> Stream for Documents<C> {
+    type Item = Result<C::Item, EngineError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Self { connection, answer } = self.get_mut();
         loop {
-            if let Some(document) = answer.lines.pop() {
+            if let Some(document) = answer.cutter.pop() {
                 return Poll::Ready(Some(Ok(document)));
             }
             let Some(open) = connection.as_mut().filter(|_| !answer.ended) else {
@@ -101,7 +137,7 @@ impl Stream for Documents {
     }
 }
 
-impl fmt::Debug for Documents {
+impl<C> fmt::Debug for Documents<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Documents")
             .field("url", &self.answer.url)

@@ -7,6 +7,8 @@ use super::body::Body;
 pub(super) struct Head {
     pub(super) status: u16,
     pub(super) body: Body,
+    /// The media type, as it was sent.
+    pub(super) content_type: Option<String>,
 }
 
 /// The head is no HTTP/1 head.
@@ -26,6 +28,8 @@ impl Head {
         let httparse::Status::Complete(length) = response.parse(bytes)? else { return Ok(None) };
         let status = response.code.unwrap_or(0);
         let mut body = Body::until_close();
+        let content_type = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-type"));
+        let content_type = content_type.and_then(|header| str::from_utf8(header.value).ok()).map(str::to_owned);
         for header in response.headers.iter() {
             if header.name.eq_ignore_ascii_case("transfer-encoding")
                 && header.value.to_ascii_lowercase().ends_with(b"chunked")
@@ -44,7 +48,7 @@ impl Head {
         if matches!(status, 204 | 304) {
             body = Body::length(0);
         }
-        Ok(Some((Self { status, body }, length)))
+        Ok(Some((Self { status, body, content_type }, length)))
     }
 }
 

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::documents::{Cut, End};
+
 /// Most bytes of one document. A stats frame has 2 KB, an event 10 KB when its labels are many.
 pub(super) const DOCUMENT: usize = 1024 * 1024;
 
 /// Lines that are complete, and the beginning of the next one.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     partial: Vec<u8>,
     ready: VecDeque<Bytes>,
 }
@@ -17,11 +19,14 @@ pub(super) struct Lines {
 /// A document does not end within [`DOCUMENT`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a document is longer than 1 MiB")]
-pub(super) struct TooLong;
+pub(crate) struct TooLong;
 
-impl Lines {
-    /// Takes in content; lines it completes become ready.
-    pub(super) fn push(&mut self, mut content: &[u8]) -> Result<(), TooLong> {
+impl Cut for Lines {
+    const ACCEPT: &str = "application/json";
+    type Item = Bytes;
+    type Error = TooLong;
+
+    fn push(&mut self, mut content: &[u8]) -> Result<(), TooLong> {
         while let Some(end) = memchr::memchr(b'\n', content) {
             let line = &content[..end];
             if self.partial.len() + line.len() > DOCUMENT {
@@ -31,7 +36,7 @@ impl Lines {
                 self.ready(line);
             } else {
                 self.partial.extend_from_slice(line);
-                self.finish();
+                self.end_line();
             }
             content = &content[end + 1..];
         }
@@ -42,20 +47,27 @@ impl Lines {
         Ok(())
     }
 
-    /// Makes a document of what is left: the last line may have no end.
-    pub(super) fn finish(&mut self) {
-        let line = std::mem::take(&mut self.partial);
-        self.ready(&line);
+    /// What stands at the end without a line end is a document too: whether it is whole is for its decoder to tell,
+    /// so that a frame cut off is seen and counted.
+    fn finish(&mut self, _: End) -> Result<(), TooLong> {
+        self.end_line();
+        Ok(())
     }
 
-    /// The next complete line.
-    pub(super) fn pop(&mut self) -> Option<Bytes> {
+    fn pop(&mut self) -> Option<Bytes> {
         let line = self.ready.pop_front();
         if self.ready.is_empty() && self.ready.capacity() > 8 {
             // After a burst, an idle stream goes back to holding nothing.
             self.ready = VecDeque::new();
         }
         line
+    }
+}
+
+impl Lines {
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.partial);
+        self.ready(&line);
     }
 
     fn ready(&mut self, line: &[u8]) {
@@ -81,9 +93,9 @@ mod tests {
         assert_eq!(all(&mut lines), ["{\"a\":1}"]);
         lines.push(b":2}\r\n\n\r\n{}").unwrap();
         assert_eq!(all(&mut lines), ["{\"b\":2}"]);
-        lines.finish();
+        lines.finish(End::Clean).unwrap();
         assert_eq!(all(&mut lines), ["{}"]);
-        lines.finish();
+        lines.finish(End::Clean).unwrap();
         assert_eq!(all(&mut lines), Vec::<Bytes>::new());
     }
 

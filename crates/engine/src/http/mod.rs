@@ -1,4 +1,4 @@
-//! An HTTP/1.1 reader for answers that never end: stats and events.
+//! An HTTP/1.1 reader for answers that never end: stats, events and logs.
 //!
 //! One request a connection. A stream holds its socket and the rest of one line, nothing else: bytes are read into
 //! a buffer that all streams of a thread share, so thousands of streams cost their sockets.
@@ -23,7 +23,8 @@ use futures_util::StreamExt;
 use pipeline::ports::EngineError;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
-pub(crate) use documents::Documents;
+pub(crate) use documents::{Cut, Documents, End};
+use lines::Lines;
 
 use crate::error::{Concern, answered, broken, from_chain, malformed, timed_out};
 use crate::transport::{Connection, Transport};
@@ -54,21 +55,38 @@ pub(crate) async fn documents(
     concern: Concern,
     patience: Duration,
 ) -> Result<Documents, EngineError> {
+    cut(transport, url, path, what, concern, patience, |_| Lines::default()).await
+}
+
+/// Asks for `path` and gives what the cutter made for the answer's content type cuts out of it, once its head is there.
+///
+/// # Errors
+/// As [`documents`].
+pub(crate) async fn cut<C: Cut>(
+    transport: &Transport,
+    url: &Arc<str>,
+    path: &str,
+    what: &Arc<str>,
+    concern: Concern,
+    patience: Duration,
+    cutter: impl FnOnce(Option<&str>) -> C,
+) -> Result<Documents<C>, EngineError> {
     let opening = async {
         let mut connection = transport.connect().await?;
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: docker\r\nUser-Agent: {}\r\nAccept: application/json\r\n\r\n",
-            crate::USER_AGENT
+            "GET {path} HTTP/1.1\r\nHost: docker\r\nUser-Agent: {}\r\nAccept: {}\r\n\r\n",
+            crate::USER_AGENT,
+            C::ACCEPT
         );
         connection.write_all(request.as_bytes()).await.map_err(|error| from_chain(url, what, &error))?;
         connection.flush().await.map_err(|error| from_chain(url, what, &error))?;
         let (head, rest) = read_head(&mut connection, url, what).await?;
-        let mut documents = Documents::new(connection, head.body, url.clone(), what.clone());
-        documents.take_in(&rest);
         if (200..300).contains(&head.status) {
-            return Ok(documents);
+            let cutter = cutter(head.content_type.as_deref());
+            return Ok(Documents::new(connection, head.body, &rest, cutter, url, what));
         }
-        Err(answered(url, what, head.status, concern, &error_body(documents).await))
+        let words = Documents::new(connection, head.body, &rest, Lines::default(), url, what);
+        Err(answered(url, what, head.status, concern, &error_body(words).await))
     };
     match tokio::time::timeout(patience, opening).await {
         Ok(outcome) => outcome,

@@ -38,7 +38,8 @@ impl Outcome {
 /// Writes `pieces` one by one, closes where told to, and reads after each step.
 async fn answer<'a>(body: Body, pieces: impl IntoIterator<Item = &'a [u8]>, close: bool) -> Outcome {
     let (near, mut far) = UnixStream::pair().unwrap();
-    let mut documents = Documents::new(Connection::from(near), body, "unix:///x".into(), "stats".into());
+    let mut documents =
+        Documents::new(Connection::from(near), body, &[], Lines::default(), &"unix:///x".into(), &"stats".into());
     let mut outcome = Outcome::default();
     for piece in pieces {
         // A reader that has ended may have closed its side.

@@ -100,8 +100,8 @@ pub(super) fn write(out: &mut Writer, rows: &[StatsRecord], opened_at: Timestamp
 
 /// Texts that repeat across identities: written once, named by number.
 #[derive(Default)]
-struct Texts<'a> {
-    all: Vec<&'a str>,
+pub(super) struct Texts<'a> {
+    pub(super) all: Vec<&'a str>,
     numbers: HashMap<&'a str, u64>,
 }
 
@@ -119,7 +119,7 @@ impl<'a> Texts<'a> {
     }
 }
 
-fn write_meta<'a>(out: &mut Writer, texts: &mut Texts<'a>, meta: &'a ContainerMeta) {
+pub(super) fn write_meta<'a>(out: &mut Writer, texts: &mut Texts<'a>, meta: &'a ContainerMeta) {
     out.unsigned(texts.number(meta.host.as_str()));
     write_id(out, &meta.container_id);
     out.text(&meta.container_name);
@@ -137,7 +137,7 @@ fn write_meta<'a>(out: &mut Writer, texts: &mut Texts<'a>, meta: &'a ContainerMe
     }
 }
 
-fn read_meta(from: &mut Reader<'_>, texts: &[&str]) -> Result<ContainerMeta, Unreadable> {
+pub(super) fn read_meta(from: &mut Reader<'_>, texts: &[&str]) -> Result<ContainerMeta, Unreadable> {
     let text = |number: u64| usize::try_from(number).ok().and_then(|at| texts.get(at)).ok_or(Unreadable::Shape);
     let optional = |number: u64| match number {
         0 => Ok(None),

@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{ContainerId, ContainerMeta, HostName, NetworkScope, Sample, SampleKind, SampleValue, StatsRecord};
+use model::{
+    ContainerId, ContainerMeta, HostName, LogRecord, LogStream, NetworkScope, Sample, SampleKind, SampleValue,
+    StatsRecord,
+};
 use proptest::prelude::*;
 
 use super::stats::STORED;
@@ -62,7 +65,41 @@ fn samples(rows: Vec<StatsRecord>) -> Batch {
     }
 }
 
+fn line() -> impl Strategy<Value = LogRecord> {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (0u64..9, any::<(i64, i64)>(), any::<u32>(), flags, ".{0,40}").prop_map(|(n, times, ordinal, flags, line)| {
+        LogRecord {
+            meta: meta(n),
+            timestamp: Timestamp::from_nanos(times.0),
+            received_at: Timestamp::from_nanos(times.1),
+            stream: LogStream::ALL[usize::from(flags.0)],
+            ordinal,
+            line,
+            partial: flags.1,
+            truncated: flags.2,
+            invalid_utf8: flags.3,
+        }
+    })
+}
+
 proptest! {
+    #[test]
+    fn log_lines_come_back_whole_and_damaged_ones_never_panic(
+        rows in prop::collection::vec(line(), 1..20),
+        at in any::<prop::sample::Index>(),
+        bit in 0u8..8,
+    ) {
+        let last = rows.len() as u64;
+        let batch = Batch { rows: Rows::Logs(rows.into()), ..samples(Vec::new()) };
+        let batch = Batch { id: BatchId { stream: Stream::Logs, first: 1, last, ..batch.id.clone() }, ..batch };
+        let mut body = encode(&Head::of(&batch), &batch).unwrap();
+        prop_assert_eq!(decode(&body), Ok(batch));
+        let at = at.index(body.len());
+        body[at] ^= 1 << bit;
+        let content = body.len() - SUM;
+        let _ = decode(&sealed(body[..content].to_vec()));
+    }
+
     #[test]
     fn samples_come_back_bit_for_bit(rows in prop::collection::vec(record(), 1..40)) {
         let batch = samples(rows);

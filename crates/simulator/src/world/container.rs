@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::Timestamp;
 
+use super::logs::Log;
 use crate::connection::Connection;
 use crate::counters::{Counters, Machine, Meter, Truth};
 use crate::faults::FrameFault;
@@ -44,6 +45,7 @@ pub(crate) struct Container {
     pub(crate) sequence: u64,
     pub(crate) truth: VecDeque<Truth>,
     pub(crate) frames: FrameCounts,
+    pub(crate) log: Log,
 }
 
 /// What the engine says a container is doing.
@@ -180,6 +182,7 @@ impl Container {
             sequence: 0,
             truth: VecDeque::new(),
             frames: FrameCounts::default(),
+            log: Log::default(),
         }
     }
 

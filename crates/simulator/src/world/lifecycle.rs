@@ -139,11 +139,12 @@ impl World {
             self.kill(key, SIGKILL)?;
         }
         self.tell(key, "destroy", &[]);
-        let gone = self.containers.remove(&key).expect("keys come from find or create, and the lock is held since");
+        let mut gone = self.containers.remove(&key).expect("keys come from find or create, and the lock is held since");
         self.by_id.remove(&gone.id);
         self.agenda[slot_of(key)].remove(&key);
         self.by_name.remove(&gone.spec.name);
         self.served.frames += gone.frames;
+        gone.log.close(gone.spec.is_terminal);
         for watcher in &gone.watchers {
             watcher.connection.finish(LAST_CHUNK);
         }
@@ -204,6 +205,7 @@ impl World {
         self.container_mut(key).begin_run(at, elapsed);
         self.tell(key, "start", &[]);
         self.plan_run(key);
+        self.begin_log(key);
     }
 
     fn die(&mut self, key: Key, code: i64, end: End) {
@@ -212,6 +214,7 @@ impl World {
         let container = self.container_mut(key);
         let ran = container.started_at.map_or(Duration::ZERO, |started| now.since(started));
         container.end_run(code, now);
+        self.end_log(key);
         let (code_text, seconds) = (code.to_string(), ran.as_secs().to_string());
         if profile.tells_exec_duration() {
             self.tell_network(key, "disconnect");
@@ -244,7 +247,7 @@ impl World {
         self.publish(event.attribute("name", name).attribute("type", kind));
     }
 
-    fn must_run(&self, key: Key) -> Result<(), Refused> {
+    pub(super) fn must_run(&self, key: Key) -> Result<(), Refused> {
         if self.container(key).state.is_live() {
             return Ok(());
         }

@@ -8,6 +8,7 @@ mod container;
 mod images;
 mod lifecycle;
 mod log;
+mod logs;
 mod publish;
 mod schedule;
 
@@ -22,6 +23,7 @@ pub(crate) use images::Image;
 pub(crate) use lifecycle::{Removal, network_id, network_of};
 pub use log::Call;
 pub(crate) use log::Log;
+pub(crate) use logs::LogRequest;
 pub(crate) use publish::EventFaults;
 
 use crate::churn::ChurnState;
@@ -63,6 +65,8 @@ pub struct Served {
     pub stats_streams: usize,
     /// Event streams open now.
     pub event_streams: usize,
+    /// Logs that are followed now.
+    pub log_streams: usize,
     /// Requests by method and route, such as `GET /containers/{id}/json`.
     pub calls: BTreeMap<String, u64>,
     /// Frames of all containers, removed ones too.
@@ -110,6 +114,8 @@ pub(crate) struct World {
     served: Served,
     pub(crate) log: Log,
     scratch: Vec<u8>,
+    /// Containers whose log has a follower without room.
+    waiting_logs: BTreeSet<Key>,
 }
 
 impl World {
@@ -136,6 +142,7 @@ impl World {
             connections: HashMap::new(),
             served: Served::default(),
             scratch: Vec::new(),
+            waiting_logs: BTreeSet::new(),
         }
     }
 
@@ -233,7 +240,10 @@ impl World {
         }
         self.connections.clear();
         self.event_watchers.clear();
-        self.containers.values_mut().for_each(|container| container.watchers.clear());
+        for container in self.containers.values_mut() {
+            container.watchers.clear();
+            container.log.forget_watchers();
+        }
         self.agenda.iter_mut().for_each(BTreeSet::clear);
         self.ring.clear();
     }
@@ -257,6 +267,7 @@ impl World {
         served.event_streams = self.event_watchers.len();
         for container in self.containers.values() {
             served.frames += container.frames;
+            served.log_streams += container.log.streams();
             served.stats_streams += container.watchers.iter().filter(|watcher| watcher.is_open_stream()).count();
         }
         served

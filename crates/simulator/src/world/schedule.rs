@@ -21,6 +21,8 @@ pub(crate) enum Action {
     Oom,
     /// A health probe.
     Probe,
+    /// Lines are due.
+    Write,
     /// Something comes or goes.
     Churn,
 }
@@ -71,6 +73,7 @@ impl World {
             }
         }
         self.end_expired_events();
+        self.pump_waiting_logs();
     }
 
     fn act(&mut self, key: Key, action: Action) {
@@ -84,6 +87,10 @@ impl World {
             Action::Oom => self.oom(key),
             Action::Probe => {
                 self.probe(key);
+                Ok(())
+            }
+            Action::Write => {
+                self.write_due(key);
                 Ok(())
             }
             Action::Churn => Ok(()),

@@ -91,6 +91,16 @@ impl Client {
 
     pub fn response(&mut self) -> Response {
         let (status, head) = self.head();
+        if head.contains("Transfer-Encoding: chunked") {
+            let mut body = Vec::new();
+            loop {
+                match self.chunk() {
+                    Chunk::Data(data) => body.extend_from_slice(&data),
+                    Chunk::End => return Response { status, head, body },
+                    Chunk::Cut(_) => panic!("the connection ended inside a body"),
+                }
+            }
+        }
         let length = head
             .lines()
             .find_map(|line| line.strip_prefix("Content-Length: "))

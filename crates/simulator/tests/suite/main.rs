@@ -9,4 +9,5 @@ mod daemon;
 mod events;
 mod faults;
 mod load;
+mod logs;
 mod stats;

@@ -24,6 +24,7 @@ pub const fn table_name(stream: Stream) -> &'static str {
         Stream::ImageVersions => "image_versions",
         Stream::Hosts => "host_health",
         Stream::Losses => "losses",
+        Stream::Logs => "container_logs",
     }
 }
 
@@ -37,6 +38,7 @@ pub fn columns(stream: Stream) -> &'static [(&'static str, &'static str)] {
         Stream::ImageVersions => IMAGE_VERSIONS,
         Stream::Hosts => HOSTS,
         Stream::Losses => LOSSES,
+        Stream::Logs => LOGS,
     }
 }
 
@@ -191,4 +193,23 @@ const LOSSES: &[(&str, &str)] = &[
     ("count", COUNT),
     ("first_at", TIME),
     ("last_at", TIME),
+];
+
+const LOGS: &[(&str, &str)] = &[
+    ("host", WORD),
+    ("container_id", WORD),
+    ("container_name", WORD),
+    ("image", WORD),
+    ("compose_project", MAYBE_WORD),
+    ("compose_service", MAYBE_WORD),
+    ("run", MAYBE_TIME),
+    ("timestamp", TIME),
+    ("received_at", TIME),
+    ("stream", WORD),
+    ("ordinal", "UInt32"),
+    ("line", TEXT),
+    ("partial", "Bool"),
+    ("truncated", "Bool"),
+    ("invalid_utf8", "Bool"),
+    ("labels", MAP),
 ];

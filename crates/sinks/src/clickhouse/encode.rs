@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    BatchId, ContainerId, ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LossRecord, Rows,
-    SampleKind, SampleValue, StatsRecord, Stream, Timestamp,
+    BatchId, ContainerId, ContainerMeta, ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord,
+    LogRecord, LossRecord, Rows, SampleKind, SampleValue, StatsRecord, Stream, Timestamp,
 };
 
 use super::columns;
@@ -39,6 +39,7 @@ impl RowBinary {
             Rows::Images(rows) => rows.get(index).map(|row| self.image(row)),
             Rows::ImageVersions(rows) => rows.get(index).map(|row| self.image_version(row)),
             Rows::Hosts(rows) => rows.get(index).map(|row| self.host(row)),
+            Rows::Logs(rows) => rows.get(index).map(|row| self.log(row)),
             Rows::Losses(rows) => rows.get(index).map(|row| self.loss(id, id.first + index as u64, row)),
         }
         .is_some()
@@ -46,13 +47,7 @@ impl RowBinary {
 
     fn stats(&mut self, row: &StatsRecord) {
         let meta = &row.meta;
-        self.text(meta.host.as_str());
-        self.text(meta.container_id.as_str());
-        self.text(&meta.container_name);
-        self.text(&meta.image);
-        self.maybe(meta.compose_project.as_deref(), Self::text);
-        self.maybe(meta.compose_service.as_deref(), Self::text);
-        self.maybe(meta.run, Self::time);
+        self.identity(meta);
         self.time(row.timestamp);
         self.time(row.received_at);
         self.maybe(row.network_scope.as_ref().map(ToString::to_string).as_deref(), Self::text);
@@ -66,6 +61,29 @@ impl RowBinary {
             }
         }
         self.map(&meta.labels);
+    }
+
+    fn identity(&mut self, meta: &ContainerMeta) {
+        self.text(meta.host.as_str());
+        self.text(meta.container_id.as_str());
+        self.text(&meta.container_name);
+        self.text(&meta.image);
+        self.maybe(meta.compose_project.as_deref(), Self::text);
+        self.maybe(meta.compose_service.as_deref(), Self::text);
+        self.maybe(meta.run, Self::time);
+    }
+
+    fn log(&mut self, row: &LogRecord) {
+        self.identity(&row.meta);
+        self.time(row.timestamp);
+        self.time(row.received_at);
+        self.text(row.stream.name());
+        self.u32(row.ordinal);
+        self.text(&row.line);
+        self.bool(row.partial);
+        self.bool(row.truncated);
+        self.bool(row.invalid_utf8);
+        self.map(&row.meta.labels);
     }
 
     fn event(&mut self, row: &EventRecord) {

@@ -133,6 +133,7 @@ fn day(rows: &Rows, index: usize) -> Option<i64> {
         Rows::Events(rows) => Some(rows.get(index)?.timestamp.day()),
         Rows::Hosts(rows) => Some(rows.get(index)?.observed_at.day()),
         Rows::Losses(rows) => Some(rows.get(index)?.last_at.day()),
+        Rows::Logs(rows) => Some(rows.get(index)?.timestamp.day()),
         Rows::ImageVersions(rows) => Some(rows.get(index)?.observed_at.day()),
         Rows::Containers(_) | Rows::Images(_) => None,
     }

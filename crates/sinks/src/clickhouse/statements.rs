@@ -12,6 +12,7 @@ pub(super) struct Migration {
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "initial", sql: include_str!("../../../../schemas/clickhouse/0001_initial.sql") },
     Migration { version: 2, name: "hosts", sql: include_str!("../../../../schemas/clickhouse/0002_hosts.sql") },
+    Migration { version: 3, name: "logs", sql: include_str!("../../../../schemas/clickhouse/0003_logs.sql") },
     Migration { version: 4, name: "rollups", sql: include_str!("../../../../schemas/clickhouse/0004_rollups.sql") },
     Migration { version: 5, name: "codecs", sql: include_str!("../../../../schemas/clickhouse/0005_codecs.sql") },
     Migration { version: 6, name: "events", sql: include_str!("../../../../schemas/clickhouse/0006_events.sql") },

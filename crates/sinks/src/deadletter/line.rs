@@ -80,6 +80,7 @@ pub fn encode(letter: &Letter) -> serde_json::Result<String> {
         Rows::ImageVersions(rows) => rows.first().map(to_raw_value),
         Rows::Hosts(rows) => rows.first().map(to_raw_value),
         Rows::Losses(rows) => rows.first().map(to_raw_value),
+        Rows::Logs(rows) => rows.first().map(to_raw_value),
     };
     let id = &letter.record.id;
     serde_json::to_string(&Entry {
@@ -109,6 +110,7 @@ impl Entry {
             Stream::ImageVersions => self.one().map(|row| Rows::ImageVersions([row].into())),
             Stream::Hosts => self.one().map(|row| Rows::Hosts([row].into())),
             Stream::Losses => self.one().map(|row| Rows::Losses([row].into())),
+            Stream::Logs => self.one().map(|row| Rows::Logs([row].into())),
         };
         let rows = rows.map_err(|error| NotALetter {
             sink: self.sink.clone(),

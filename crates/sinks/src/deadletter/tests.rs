@@ -123,6 +123,7 @@ async fn a_letter_of_every_stream_comes_back_as_it_was_to_the_last_bit() {
             Rows::ImageVersions(rows) => model::Batch { rows: Rows::ImageVersions([rows[0].clone()].into()), ..record },
             Rows::Hosts(rows) => model::Batch { rows: Rows::Hosts([rows[0].clone()].into()), ..record },
             Rows::Losses(rows) => model::Batch { rows: Rows::Losses([rows[0].clone()].into()), ..record },
+            Rows::Logs(rows) => model::Batch { rows: Rows::Logs([rows[0].clone()].into()), ..record },
         };
         let letter = Letter { batch: record.id.clone(), record, ..letter(0) };
         kept.letters.keep(std::slice::from_ref(&letter)).await.unwrap();

@@ -12,7 +12,8 @@ use model::{
 
 use super::line::{Line, cleaned};
 
-/// What becomes points. The state of an image is a list of names: what changes of it is here as versions.
+/// What becomes points. The state of an image is a list of names: what changes of it is here as versions. A line of a log is
+/// text, which is nothing to reckon with.
 pub(super) const STREAMS: [Stream; 6] =
     [Stream::Stats, Stream::Events, Stream::Containers, Stream::ImageVersions, Stream::Hosts, Stream::Losses];
 
@@ -29,7 +30,7 @@ pub(crate) fn encode(batches: &[Batch]) -> String {
             Rows::Events(rows) => rows.iter().for_each(|row| event(&mut text, row)),
             Rows::Containers(rows) => rows.iter().for_each(|row| container(&mut text, row)),
             // Not asked for.
-            Rows::Images(_) => {}
+            Rows::Images(_) | Rows::Logs(_) => {}
             Rows::ImageVersions(rows) => rows.iter().for_each(|row| image_version(&mut text, row)),
             Rows::Hosts(rows) => rows.iter().for_each(|row| host(&mut text, row)),
             Rows::Losses(rows) => {

@@ -134,7 +134,8 @@ impl KafkaConfig {
             .set("compression.type", &self.compression)
             .set("linger.ms", self.linger.as_millis().to_string())
             .set("batch.size", "1000000")
-            .set("message.max.bytes", "1000000")
+            // A log line can be so long; requests are kept to `batch.size` otherwise.
+            .set("message.max.bytes", "8388608")
             .set("queue.buffering.max.messages", "100000")
             // The default is 1 GiB.
             .set("queue.buffering.max.kbytes", "65536")

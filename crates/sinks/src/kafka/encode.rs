@@ -19,6 +19,7 @@ pub const fn schema_name(stream: Stream) -> &'static str {
         Stream::ImageVersions => "dockstream.image_versions.v1",
         Stream::Hosts => "dockstream.hosts.v1",
         Stream::Losses => "dockstream.losses.v1",
+        Stream::Logs => "dockstream.logs.v1",
     }
 }
 
@@ -71,6 +72,11 @@ pub(super) fn encode(rows: &Rows, index: usize) -> Option<serde_json::Result<Enc
             let row = rows.get(index)?;
             let there = row.status != HostStatus::Removed;
             (row.host.to_string(), there.then(|| to_vec(row)), row.observed_at)
+        }
+        Rows::Logs(rows) => {
+            let row = rows.get(index)?;
+            let key = format!("{}/{}", row.meta.host, row.meta.container_id);
+            (key, Some(to_vec(row)), row.received_at)
         }
         Rows::Losses(rows) => {
             let row = rows.get(index)?;

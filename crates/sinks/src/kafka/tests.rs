@@ -321,7 +321,7 @@ async fn a_record_larger_than_any_request_is_refused_before_it_is_sent() {
     let config = config(kafka.bootstrap());
     let mut sink = ready(&config).await;
     let mut rows: Vec<_> = (0..3).map(|number| event(number, noon())).collect();
-    rows[1].attributes.insert("note".into(), "x".repeat(1_100_000));
+    rows[1].attributes.insert("note".into(), "x".repeat(8_400_000));
     let receipt = sink.deliver(&range(0, vec![batch(1, Rows::Events(rows.into()))])).await.unwrap();
     assert_eq!(receipt.rejected.len(), 1);
     assert_eq!((receipt.rejected[0].stream, receipt.rejected[0].sequence), (Stream::Events, 2));

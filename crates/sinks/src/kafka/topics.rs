@@ -46,6 +46,10 @@ fn retention(stream: Stream) -> &'static [(&'static str, &'static str)] {
         Stream::Stats => &[("cleanup.policy", "delete"), ("retention.ms", "259200000")],
         Stream::Events => &[("cleanup.policy", "delete"), ("retention.ms", "604800000")],
         Stream::ImageVersions | Stream::Losses => &[("cleanup.policy", "delete"), ("retention.ms", "2592000000")],
+        // A line of 1 MiB grows when it is written as JSON: a control character takes six bytes.
+        Stream::Logs => {
+            &[("cleanup.policy", "delete"), ("retention.ms", "259200000"), ("max.message.bytes", "8388608")]
+        }
         // The last state of each key; a removed one stays readable for a day.
         Stream::Containers | Stream::Images | Stream::Hosts => {
             &[("cleanup.policy", "compact"), ("min.compaction.lag.ms", "60000"), ("delete.retention.ms", "86400000")]

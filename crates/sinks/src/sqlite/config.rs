@@ -12,6 +12,8 @@ pub struct SqliteConfig {
     pub path: PathBuf,
     /// How long samples and host health are kept.
     pub retention_raw: Duration,
+    /// How long log lines are kept.
+    pub retention_logs: Duration,
     /// How long events and losses are kept, and containers after they are gone.
     pub retention_events: Duration,
     /// How often old rows are looked for.
@@ -30,6 +32,7 @@ impl SqliteConfig {
         Self {
             path: path.into(),
             retention_raw: 7 * DAY,
+            retention_logs: 3 * DAY,
             retention_events: 30 * DAY,
             housekeeping: Duration::from_secs(5 * 60),
             rows: 10_000,

@@ -6,16 +6,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use model::{
-    Batch, BatchId, ContainerId, ContainerMeta, EventRecord, HostName, HostRecord, LossRecord, Rows, Sample,
+    Batch, BatchId, ContainerId, ContainerMeta, EventRecord, HostName, HostRecord, LogRecord, LossRecord, Rows, Sample,
     SampleValue, StatsRecord, Timestamp,
 };
 use rusqlite::types::{ToSqlOutput, Value};
 use rusqlite::{CachedStatement, Connection, ToSql, named_params, params};
 use serde_json::to_string as json;
 
-/// Turns batches into statements. Remembers the series it has seen.
+/// Turns batches into statements. Remembers the series, and the containers with lines, it has seen.
 #[derive(Default)]
 pub(super) struct Encoder {
+    logged: HashMap<(HostName, ContainerId), i64>,
     series: HashMap<(HostName, ContainerId), Vec<Series>>,
 }
 
@@ -41,6 +42,7 @@ impl Encoder {
             Rows::Images(rows) => inventory::write_images(connection, rows),
             Rows::ImageVersions(rows) => inventory::write_image_versions(connection, rows),
             Rows::Hosts(rows) => write_hosts(connection, rows),
+            Rows::Logs(rows) => self.write_logs(connection, rows),
             Rows::Losses(rows) => write_losses(connection, &batch.id, rows),
         }
     }
@@ -48,6 +50,7 @@ impl Encoder {
     /// Looks every series up again from here on.
     pub(super) fn forget_series(&mut self) {
         self.series.clear();
+        self.logged.clear();
     }
 
     fn write_stats(&mut self, connection: &Connection, rows: &[StatsRecord]) -> rusqlite::Result<()> {
@@ -58,6 +61,49 @@ impl Encoder {
             insert.raw_execute()?;
         }
         Ok(())
+    }
+
+    fn write_logs(&mut self, connection: &Connection, rows: &[LogRecord]) -> rusqlite::Result<()> {
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO log_lines (
+                 container, timestamp, stream, ordinal, series, received_at, line, partial, truncated, invalid_utf8)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (container, timestamp, stream, ordinal) DO NOTHING",
+        )?;
+        for row in rows {
+            let series = self.series_of(connection, &row.meta)?;
+            let container = self.logged(connection, &row.meta)?;
+            insert.execute(params![
+                container,
+                row.timestamp.as_nanos(),
+                row.stream.name(),
+                row.ordinal,
+                series,
+                row.received_at.as_nanos(),
+                row.line,
+                row.partial,
+                row.truncated,
+                row.invalid_utf8,
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// The number under which a container's lines are kept.
+    fn logged(&mut self, connection: &Connection, meta: &ContainerMeta) -> rusqlite::Result<i64> {
+        let key = (meta.host.clone(), meta.container_id.clone());
+        if let Some(container) = self.logged.get(&key) {
+            return Ok(*container);
+        }
+        let identity = params![meta.host.as_str(), meta.container_id.as_str()];
+        connection
+            .prepare_cached("INSERT INTO logged (host, container_id) VALUES (?, ?) ON CONFLICT DO NOTHING")?
+            .execute(identity)?;
+        let container = connection
+            .prepare_cached("SELECT container FROM logged WHERE host = ? AND container_id = ?")?
+            .query_row(identity, |row| row.get(0))?;
+        self.logged.insert(key, container);
+        Ok(container)
     }
 
     fn series_of(&mut self, connection: &Connection, meta: &Arc<ContainerMeta>) -> rusqlite::Result<i64> {

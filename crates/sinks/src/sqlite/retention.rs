@@ -15,6 +15,7 @@ const PAGES_PER_SWEEP: u32 = 4_000;
 /// One pass over everything that can be old.
 pub(super) struct Sweep {
     raw: i64,
+    logs: i64,
     events: i64,
     stage: Stage,
 }
@@ -22,6 +23,9 @@ pub(super) struct Sweep {
 enum Stage {
     /// Samples of the series after this one.
     Samples(i64),
+    /// Lines of the containers after this one.
+    Logs(i64),
+    Logged,
     Series,
     HostHealth,
     Events,
@@ -36,7 +40,12 @@ enum Stage {
 impl Sweep {
     pub(super) fn new(config: &SqliteConfig, now: Timestamp) -> Self {
         let before = |age: Duration| (now - age).as_nanos();
-        Self { raw: before(config.retention_raw), events: before(config.retention_events), stage: Stage::Samples(0) }
+        Self {
+            raw: before(config.retention_raw),
+            logs: before(config.retention_logs),
+            events: before(config.retention_events),
+            stage: Stage::Samples(0),
+        }
     }
 
     /// Does a little. True where there is more to do.
@@ -44,12 +53,25 @@ impl Sweep {
         let limit = ROWS_PER_STEP;
         let (removed, next) = match self.stage {
             Stage::Samples(done) => return self.samples_after(connection, done),
+            Stage::Logs(done) => return self.logs_after(connection, done),
+            Stage::Logged => (
+                connection.execute(
+                    "DELETE FROM logged WHERE container IN (
+                         SELECT container FROM logged AS old
+                         WHERE NOT EXISTS (SELECT 1 FROM log_lines WHERE log_lines.container = old.container) LIMIT ?1)",
+                    params![limit],
+                )?,
+                Stage::Series,
+            ),
             // One that gets samples again later is simply made again.
             Stage::Series => (
                 connection.execute(
                     "DELETE FROM series WHERE series IN (
                          SELECT series FROM series AS old
-                         WHERE NOT EXISTS (SELECT 1 FROM samples WHERE samples.series = old.series) LIMIT ?1)",
+                         WHERE NOT EXISTS (SELECT 1 FROM samples WHERE samples.series = old.series)
+                           AND NOT EXISTS (SELECT 1 FROM logged
+                                           WHERE logged.host = old.host AND logged.container_id = old.container_id)
+                         LIMIT ?1)",
                     params![limit],
                 )?,
                 Stage::HostHealth,
@@ -127,7 +149,7 @@ impl Sweep {
             .query_row([done], |row| row.get(0))
             .optional()?;
         let Some(series) = next else {
-            self.stage = Stage::Series;
+            self.stage = Stage::Logs(0);
             return Ok(true);
         };
         let removed = connection
@@ -138,6 +160,27 @@ impl Sweep {
             .execute(params![series, self.raw, ROWS_PER_STEP])?;
         if removed < ROWS_PER_STEP as usize {
             self.stage = Stage::Samples(series);
+        }
+        Ok(true)
+    }
+
+    fn logs_after(&mut self, connection: &Connection, done: i64) -> rusqlite::Result<bool> {
+        let next: Option<i64> = connection
+            .prepare_cached("SELECT container FROM logged WHERE container > ?1 ORDER BY container LIMIT 1")?
+            .query_row([done], |row| row.get(0))
+            .optional()?;
+        let Some(container) = next else {
+            self.stage = Stage::Logged;
+            return Ok(true);
+        };
+        let removed = connection
+            .prepare_cached(
+                "DELETE FROM log_lines WHERE number IN (
+                     SELECT number FROM log_lines WHERE container = ?1 AND timestamp < ?2 ORDER BY timestamp LIMIT ?3)",
+            )?
+            .execute(params![container, self.logs, ROWS_PER_STEP])?;
+        if removed < ROWS_PER_STEP as usize {
+            self.stage = Stage::Logs(container);
         }
         Ok(true)
     }

@@ -14,6 +14,7 @@ use super::SqliteError;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../../schemas/sqlite/0001_initial.sql"),
     include_str!("../../../../schemas/sqlite/0002_hosts.sql"),
+    include_str!("../../../../schemas/sqlite/0003_logs.sql"),
     include_str!("../../../../schemas/sqlite/0004_events.sql"),
 ];
 

@@ -10,7 +10,7 @@ use rusqlite::types::Value;
 
 use super::*;
 use crate::fixtures::{
-    batch, container, event, host, image, image_version, loss, noon, one_of_each, range, stats, unknown_stats,
+    batch, container, event, host, image, image_version, log, loss, noon, one_of_each, range, stats, unknown_stats,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -36,9 +36,11 @@ fn read<T: rusqlite::types::FromSql>(path: &Path, sql: &str) -> T {
     Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-const TABLES: [(&str, i64); 9] = [
+const TABLES: [(&str, i64); 11] = [
     ("container_stats", 2),
-    ("series", 2),
+    ("series", 3),
+    ("logged", 2),
+    ("container_logs", 2),
     ("container_events", 2),
     ("containers", 1),
     ("docker_images", 2),
@@ -281,6 +283,7 @@ async fn old_rows_go_and_young_rows_stay() {
             batch(1, Rows::ImageVersions(vec![image_version(older), image_version(old)].into())),
             batch(1, Rows::Hosts(vec![host(old), host(now)].into())),
             batch(1, Rows::Losses(vec![loss(older), loss(old)].into())),
+            batch(1, Rows::Logs(vec![log(4, old), log(5, old), log(5, now - 2 * DAY)].into())),
         ],
     ))
     .await
@@ -288,7 +291,9 @@ async fn old_rows_go_and_young_rows_stay() {
 
     let left = [
         ("samples", 1),
-        ("series", 1),
+        ("series", 2),
+        ("logged", 1),
+        ("container_logs", 1),
         ("container_events", 1),
         ("containers", 1),
         ("docker_images", 1),

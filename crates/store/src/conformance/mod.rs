@@ -5,6 +5,7 @@ pub(crate) mod containers;
 pub(crate) mod events;
 mod fixtures;
 pub(crate) mod images;
+pub(crate) mod logs;
 pub(crate) mod stats;
 
 use std::any::Any;
@@ -68,6 +69,12 @@ macro_rules! conformance {
             an_image_filter_takes_what_it_names_and_nothing_else,
             an_image_is_found_by_id_prefix_and_tag,
             the_history_of_an_image_and_of_a_tag_is_what_changed_of_it,
+        );
+        $crate::conformance::conformance!($make, logs:
+            a_line_comes_back_as_it_was_stored_and_twice_stored_is_there_once,
+            the_newest_lines_come_oldest_first_and_the_next_page_is_older_without_repetition_or_gap,
+            lines_are_filtered_by_where_they_were_written_when_and_what_they_say,
+            a_container_without_lines_has_an_empty_log,
         );
         $crate::conformance::conformance!($make, stats:
             the_latest_sample_is_the_newest_with_its_rates,

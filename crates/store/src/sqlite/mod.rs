@@ -4,6 +4,7 @@ mod containers;
 mod events;
 mod hosts;
 mod images;
+mod logs;
 mod pool;
 mod read;
 mod stats;
@@ -12,11 +13,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, Timestamp};
+use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LogRecord, Timestamp};
 
 use crate::{
-    ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, ImageFilter, LatestStats, Listed, Page, Plan,
-    Selector, Store, StoreError, Totals,
+    ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, ImageFilter, LatestStats, Listed, LogFilter,
+    Page, Plan, Selector, Store, StoreError, Totals,
 };
 use pool::Pool;
 
@@ -101,6 +102,16 @@ impl Store for SqliteStore {
     async fn events(&self, filter: &EventFilter, page: &Page) -> Result<Listed<EventRecord>, StoreError> {
         let (filter, page) = (filter.clone(), page.clone());
         self.pool.run(move |connection| events::list(connection, &filter, &page)).await
+    }
+
+    async fn logs(
+        &self,
+        container: &ContainerKey,
+        filter: &LogFilter,
+        page: &Page,
+    ) -> Result<Listed<LogRecord>, StoreError> {
+        let (container, filter, page) = (container.clone(), filter.clone(), page.clone());
+        self.pool.run(move |connection| logs::list(connection, &container, &filter, &page)).await
     }
 
     async fn images(&self, filter: &ImageFilter, page: &Page) -> Result<Listed<ImageRecord>, StoreError> {

@@ -60,6 +60,7 @@ pub(super) fn all() -> Vec<Schema> {
         stored::stats(),
         stored::history(),
         stored::history_point(),
+        stored::log_line(),
         stored::event(),
         stored::host(),
         process::loss(),

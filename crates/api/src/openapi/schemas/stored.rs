@@ -118,6 +118,24 @@ pub(super) fn history_point() -> Schema {
     Schema { name: "HistoryPoint", description: "One step of a history, or one sample.", fields }
 }
 
+pub(super) fn log_line() -> Schema {
+    let mut fields = identity();
+    fields.extend(compose());
+    fields.extend([
+        field("run", maybe(time()), "When the run that wrote it started; null for an earlier run than the one known."),
+        field("timestamp", time(), "When the engine took it, by the engine's clock."),
+        field("received_at", time(), "When dockstream received it."),
+        field("stream", words(&["stdout", "stderr"]), "Where it was written; a terminal has `stdout` only."),
+        field("ordinal", count(), "Its number among the lines of this stream with the same timestamp."),
+        field("line", text(), "The line without its end, at most 1 MiB, with its terminal sequences."),
+        field("partial", boolean(), "True where it has no end: the container ended in the middle of it."),
+        field("truncated", boolean(), "True where it was longer."),
+        field("invalid_utf8", boolean(), "True where bytes that are no UTF-8 were replaced by U+FFFD."),
+        Field { required: false, ..field("labels", map(text()), "The labels chosen to ride on records.") },
+    ]);
+    Schema { name: "LogLine", description: "A line that a container wrote.", fields }
+}
+
 pub(super) fn event() -> Schema {
     let mut fields = vec![
         field("host", text(), "The host it happened on."),

@@ -290,7 +290,7 @@ async fn a_record_larger_than_any_request_is_refused_and_the_rest_is_one_transac
     let kafka = Kafka::shared();
     let config = config(kafka.bootstrap());
     let mut rows: Vec<_> = (0..3).map(|number| event(number, noon())).collect();
-    rows[1].attributes.insert("note".into(), "x".repeat(1_100_000));
+    rows[1].attributes.insert("note".into(), "x".repeat(9_000_000));
     let receipt = sink(&config).deliver(&range(0, vec![batch(1, Rows::Events(rows.into()))])).await.unwrap();
     assert_eq!((receipt.rejected.len(), receipt.rejected[0].sequence), (1, 2));
     assert_eq!(consume(kafka.bootstrap(), &topic(&config, Stream::Events)).len(), 2);
