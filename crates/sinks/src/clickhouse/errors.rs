@@ -157,9 +157,10 @@ mod tests {
             let attempt = Attempt { number, rows: 50_000 };
             classify(&bad(&format!("Code: {code}. DB::Exception: x")), attempt)
         };
-        for code in [3, 40, 107, 203, 209, 210, 225, 236, 271, 279, 285, 319, 394, 410, 425, 473, 735, 999, 1002] {
+        for code in [3, 40, 107, 203, 209, 210, 236, 271, 279, 285, 319, 394, 410, 425, 473, 735, 999, 1002] {
             assert_eq!((class(code, 1), class(code, 99)), (FailureClass::Retry, FailureClass::Retry), "{code}");
         }
+        assert_eq!((class(225, 1), class(225, 99)), (FailureClass::Config, FailureClass::Config));
         assert_eq!(class(54_321, 99), FailureClass::Retry);
         assert_eq!((class(33, 1), class(33, 2)), (FailureClass::Retry, FailureClass::Poison));
         assert_eq!((class(117, 1), class(117, 2)), (FailureClass::Schema, FailureClass::Poison));
