@@ -115,11 +115,12 @@ fn samples(dockstream: &Dockstream, host: &str) -> i64 {
     count(&dockstream.database(), "SELECT count(*) FROM container_stats WHERE host = ?", &[host])
 }
 
+/// Its comings and goings; that a restarted engine has forgotten its events is another matter.
 fn host_events(dockstream: &Dockstream, host: &str) -> Vec<String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let connection = rusqlite::Connection::open_with_flags(dockstream.database(), flags).unwrap();
-    let sql =
-        "SELECT action FROM container_events WHERE type = 'host' AND host = ? AND synthetic = 1 ORDER BY timestamp";
+    let sql = "SELECT action FROM container_events WHERE type = 'host' AND action <> 'events_missed' AND host = ?
+               AND synthetic = 1 ORDER BY timestamp";
     let mut statement = connection.prepare(sql).unwrap();
     let actions = statement.query_map([host], |row| row.get(0)).unwrap();
     actions.collect::<Result<_, _>>().unwrap()
