@@ -30,7 +30,9 @@ fn without_rollups(server: &ClickHouse, config: &ClickHouseConfig) {
         "CREATE TABLE {database}.schema_migrations (version UInt32, name String,
              applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = ReplacingMergeTree ORDER BY version"
     ));
-    for Migration { version, name, sql } in MIGRATIONS.iter().filter(|migration| migration.version < 4) {
+    // Nobody could write without the columns that others add.
+    let others = MIGRATIONS.iter().filter(|migration| !["rollups", "codecs"].contains(&migration.name));
+    for Migration { version, name, sql } in others {
         for statement in Statement::all(sql) {
             for sql in statement.alone() {
                 let table = format!(" {database}.{} ", statement.name);
