@@ -18,6 +18,7 @@ pub(crate) enum ProblemKind {
     InvalidRequest,
     ContainerNotFound,
     ImageNotFound,
+    HostNotFound,
     NoStatsYet,
     RouteNotFound,
     MethodNotAllowed,
@@ -33,13 +34,14 @@ pub(crate) enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
         Self::InvalidRequest,
         Self::ContainerNotFound,
         Self::ImageNotFound,
+        Self::HostNotFound,
         Self::NoStatsYet,
         Self::RouteNotFound,
         Self::MethodNotAllowed,
@@ -93,6 +95,12 @@ impl ProblemKind {
                 "Image not found",
                 StatusCode::NOT_FOUND,
                 "No stored image has this id, id prefix or tag (on this host, where `host` is given).",
+            ),
+            Self::HostNotFound => (
+                "host-not-found",
+                "Host not found",
+                StatusCode::NOT_FOUND,
+                "No host of this name is watched. `nearest` is one that is and is called nearly so.",
             ),
             Self::NoStatsYet => (
                 "no-stats-yet",

@@ -54,6 +54,7 @@ fn describe(operation: &Operation) -> Value {
                 let meaning = "An image id, a prefix of 12 or more of its digits, or a tag, its `/` written as `%2F`.";
                 (meaning, json!({"tag": {"value": "nginx:1.29"}}))
             }
+            Tag::Fleet => ("The name of a host.", json!({"name": {"value": "edge-7"}})),
             _ => ("A full container id, a prefix of 12 or more of it, or a name.", json!({"name": {"value": "web"}})),
         };
         let id = json!({

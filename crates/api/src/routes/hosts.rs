@@ -6,7 +6,7 @@ use super::slice::slice;
 use crate::answer::{self, Listing, Source};
 use crate::call::Call;
 use crate::operation::{Answer, Body, CURSOR, Kind, LIMIT, Operation, Parameter, Tag};
-use crate::problem::ProblemKind;
+use crate::problem::{Problem, ProblemKind};
 
 pub(super) const LIST: Operation = Operation {
     id: "listHosts",
@@ -36,4 +36,31 @@ async fn list(call: Call) -> Answer {
     let (data, next) = slice(&call, hosts, |host| host.host.to_string())?;
     let newest = data.iter().map(|host| host.observed_at).max();
     answer::list(&call, Listing { data, next, source: Source::Live, newest, warnings: Vec::new() })
+}
+
+pub(super) const ONE: Operation = Operation {
+    id: "getHost",
+    path: "/api/hosts/{id}",
+    tag: Tag::Fleet,
+    summary: "One Docker host",
+    description: "By the name it has in the configuration.",
+    parameters: &[],
+    body: Body::Object("Host"),
+    problems: &[ProblemKind::HostNotFound],
+    handle: |call| Box::pin(one(call)),
+};
+
+async fn one(call: Call) -> Answer {
+    let hosts = call.api.sight.hosts();
+    if let Some(host) = hosts.iter().find(|host| host.host.as_str() == call.id) {
+        return answer::object(&call, host);
+    }
+    let nearest = hosts
+        .iter()
+        .map(|host| (strsim::damerau_levenshtein(host.host.as_str(), &call.id), host.host.as_str()))
+        .filter(|(edits, _)| *edits <= 2)
+        .min()
+        .map(|(_, name)| name);
+    let detail = format!("no host is called `{}`: /api/hosts lists all", call.id);
+    Err(Problem::new(ProblemKind::HostNotFound, detail).with("nearest", nearest))
 }

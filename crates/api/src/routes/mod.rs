@@ -23,7 +23,7 @@ use crate::operation::Operation;
 use crate::problem::{Problem, ProblemKind};
 
 /// Everything that is served, in the order of the document.
-pub(crate) static OPERATIONS: [&Operation; 21] = [
+pub(crate) static OPERATIONS: [&Operation; 22] = [
     &containers::LIST,
     &containers::ONE,
     &stats::LATEST,
@@ -35,6 +35,7 @@ pub(crate) static OPERATIONS: [&Operation; 21] = [
     &images::HISTORY,
     &events::LIST,
     &hosts::LIST,
+    &hosts::ONE,
     &losses::LIST,
     &pipeline::NOW,
     &status::API,

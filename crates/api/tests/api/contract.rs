@@ -25,7 +25,12 @@ fn sample(path: &str) -> String {
 
 /// A path that names something that is there.
 fn named(path: &str) -> String {
-    path.replace("{id}", if path.starts_with("/api/images") { "nginx:1.29" } else { WEB })
+    let name = match path {
+        _ if path.starts_with("/api/images") => "nginx:1.29",
+        _ if path.starts_with("/api/hosts") => "alpha",
+        _ => WEB,
+    };
+    path.replace("{id}", name)
 }
 
 #[test]
@@ -43,6 +48,7 @@ fn every_path_of_the_document_is_served_and_every_path_served_is_in_it() {
         "/api/docs",
         "/api/events",
         "/api/hosts",
+        "/api/hosts/{id}",
         "/api/images",
         "/api/images/{id}",
         "/api/images/{id}/history",

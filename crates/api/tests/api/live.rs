@@ -69,6 +69,16 @@ fn hosts_are_listed_by_name_with_those_that_do_not_answer() {
 }
 
 #[test]
+fn a_host_is_found_by_its_name_and_one_that_is_not_there_is_told_with_the_nearest() {
+    let host = ok("/api/hosts/beta");
+    assert_eq!(host, ok("/api/hosts")["data"][1]);
+    let problem = get(Served::shared().address, "/api/hosts/betta").problem("host-not-found");
+    assert_eq!(problem["status"], 404);
+    assert_eq!(problem["nearest"], "beta");
+    assert_eq!(get(Served::shared().address, "/api/hosts/none-such").problem("host-not-found")["nearest"], Value::Null);
+}
+
+#[test]
 fn lists_from_memory_are_paged_too() {
     let first = ok("/api/hosts?limit=1");
     let cursor = first["page"]["next_cursor"].as_str().unwrap();
