@@ -17,8 +17,8 @@ use crate::topology::open_journal;
 /// A sink is not waited for longer than that.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// An engine's client says itself what hangs, after 10 s by default: it is given the time for that.
-const PATIENCE_WITH_ENGINES: Duration = Duration::from_secs(15);
+/// An engine's client says itself what hangs, after its `connect_timeout`: it is given the time for that.
+const MORE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Engines asked at the same time.
 const AT_ONCE: usize = 8;
@@ -75,8 +75,11 @@ pub async fn check(
         found("api".into(), address(&loaded.config, running));
     }
 
-    let asked =
-        engines.iter().map(|engine| async move { (engine.host().to_string(), identify(engine.as_ref()).await) });
+    let asked = engines.iter().map(|engine| {
+        let host = loaded.config.hosts.iter().find(|host| host.name == *engine.host());
+        let patience = host.map_or(PATIENCE, |host| host.connect_timeout) + MORE_PATIENCE;
+        async move { (engine.host().to_string(), identify(engine.as_ref(), patience).await) }
+    });
     let mut answers = stream::iter(asked).buffered(AT_ONCE);
     while let Some((host, outcome)) = answers.next().await {
         found(format!("host {host}"), outcome);
@@ -144,8 +147,8 @@ fn address(config: &Config, running: bool) -> Result<String, String> {
     }
 }
 
-async fn identify(engine: &dyn EngineApi) -> Result<String, String> {
-    in_time(PATIENCE_WITH_ENGINES, engine.identify()).await.map(|info| describe(&info))
+async fn identify(engine: &dyn EngineApi, patience: Duration) -> Result<String, String> {
+    in_time(patience, engine.identify()).await.map(|info| describe(&info))
 }
 
 fn describe(info: &EngineInfo) -> String {

@@ -93,9 +93,7 @@ fn start(config: &Config, again: Option<Again>, handlers: Vec<EventHandlerPlan>)
     let serving = match config.api.enabled {
         true => {
             let defaults = ApiConfig::default();
-            // A few samples may fail.
-            let fresh = defaults.fresh.max(3 * config.collect.stats_interval);
-            let bound = api::bind(ApiConfig { listen: config.api.listen, fresh, ..defaults })?;
+            let bound = api::bind(ApiConfig { listen: config.api.listen, ..defaults })?;
             let about = api::About { node: config.node.clone(), started_at: Timestamp::from(SystemTime::now()) };
             Some(Serving { bound: Arc::new(bound), store: Arc::new(SqliteStore::open(path)), about })
         }

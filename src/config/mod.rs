@@ -109,8 +109,7 @@ impl Config {
     /// differ, which a start alone takes up.
     pub fn take_hosts_of(&mut self, other: &Self) -> Vec<String> {
         self.hosts.clone_from(&other.hosts);
-        let event_arguments = std::mem::take(&mut self.collect.event_arguments);
-        self.collect = Collect { event_arguments, ..other.collect.clone() };
+        self.collect.clone_from(&other.collect);
         let mut keys = Vec::new();
         self.differences(other, "", &mut keys);
         keys
@@ -164,7 +163,7 @@ section! {
 }
 
 section! {
-    /// What is asked of the engines, and how often. At SIGHUP, or with `--watch`, all but `event_arguments` is taken up.
+    /// What is asked of the engines, and how often. All of it is taken up at SIGHUP, or with `--watch`.
     Collect {
         /// `stream` reads the engine's own stream of stats, `poll` asks for a sample of each container, `auto`
         /// polls where the engine can (API 1.44 and later) and streams elsewhere.

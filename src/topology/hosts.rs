@@ -71,6 +71,7 @@ impl HostChanges {
 impl Hosts {
     pub fn new(shared: &Shared, board: HostBoard) -> Result<Self, TopologyError> {
         let (policies, fleet) = (Policies::new()?, Fleet::default());
+        fleet.remember(&*shared.journal);
         let turns = Arc::new(Semaphore::new(log_stream::TURNS));
         Ok(Self { shared: shared.clone(), policies, board, turns, fleet, settings: BTreeMap::new(), version: 0 })
     }
@@ -155,7 +156,7 @@ const SET: &str = "(set)";
 
 impl Settings {
     fn new(host: &Host, config: &Config) -> Self {
-        // What a start alone takes up makes no host begin anew.
+        // What parsers make of events makes no host begin anew.
         let collect = Collect { event_arguments: Vec::new(), ..config.collect.clone() };
         Self { host: host.clone(), collect, selection: Arc::new(config.selection()) }
     }
@@ -236,11 +237,11 @@ fn host(shared: &Shared, policies: &Policies, watched: &Watched, memory: HostMem
             backoff: probe,
             metrics: shared.metrics.clone(),
         };
-        let roster = Roster::default();
-        let (followed, parsers, resync) = (roster.clone(), router.clone(), inventory_mailbox.control());
+        let roster = Roster::new(router.clone());
+        let (followed, resync) = (roster.clone(), inventory_mailbox.control());
         let streams = GroupSpec::new("streams", Strategy::OneForOne, policies.host, policies.restart, move |_| {
             // The group begins with no stream: so does the roster, and the inventory tells what is missing.
-            followed.clear().into_iter().for_each(|series| parsers.forget(series));
+            followed.clear();
             resync.signal(Resync);
             Vec::new()
         })

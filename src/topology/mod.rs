@@ -40,7 +40,7 @@ use pipeline::journal::{Intake, JournalDeps, JournalWriter};
 use pipeline::losses::{LossReporter, LossReporterDeps, Reported};
 use pipeline::messages::Append;
 use pipeline::metrics::{MetricError, Metrics};
-use pipeline::parser::{EventPolicy, Parser, ParserDeps};
+use pipeline::parser::{EventPolicy, EventRules, Parser, ParserDeps};
 use pipeline::ports::{DeadLetter, EngineApi, EventHandlerPlan, Journal};
 use pipeline::sink::{Sink, SinkDeps};
 
@@ -125,6 +125,7 @@ pub struct Topology {
     books: Arc<Books>,
     journal: Arc<dyn Journal>,
     hosts: Hosts,
+    events: EventPolicy,
     arbiters: Vec<Arbiter>,
 }
 
@@ -152,7 +153,8 @@ impl Topology {
         let healths: Vec<_> = parts.sinks.iter().map(|plan| (plan.name.clone(), plan.health.clone())).collect();
         let delivery = delivery(&shared, config, ledger, (parts.sinks, parts.dead_letter), &mut threads)?;
         let (handling, handlers) = handling(&shared, &parts.handlers, &mut threads)?;
-        let parsing = parsing(&shared, config, handlers, &mut threads)?;
+        let events = EventPolicy::default();
+        let parsing = parsing(&shared, events.clone(), handlers, &mut threads)?;
         let mut hosts = Hosts::new(&shared, board.clone())?;
         hosts.want_engines(config, parts.engines)?;
         // The view needs the tree, and the API server, a part of the tree, needs the view.
@@ -173,7 +175,16 @@ impl Topology {
         .drain_before_escalation(config.shutdown.grace);
         let root = Root::start(root);
         tree_slot.set(root.tree()).ok();
-        Ok(Self { root, view, books, journal, hosts, arbiters: threads.arbiters })
+        let topology = Self { root, view, books, journal, hosts, events, arbiters: threads.arbiters };
+        topology.collect_as(config);
+        Ok(topology)
+    }
+
+    /// Takes up what hosts do not take up by beginning anew.
+    fn collect_as(&self, config: &Config) {
+        let (arguments, labels) = (config.collect.event_arguments.iter().cloned(), config.collect.labels.clone());
+        self.events.set(EventRules::new(arguments, labels.into()));
+        self.view.expect_samples_every(config.collect.stats_interval);
     }
 
     /// Watches the hosts of `config` from now on, by its keys that say how. Hosts that stay as they were are not
@@ -183,7 +194,9 @@ impl Topology {
         config: &Config,
         engine: impl FnMut(&Host) -> Result<Arc<dyn EngineApi>, E>,
     ) -> Result<HostChanges, E> {
-        self.hosts.want(&config.hosts, config, engine)
+        let changes = self.hosts.want(&config.hosts, config, engine)?;
+        self.collect_as(config);
+        Ok(changes)
     }
 
     /// What there is to see of it.
@@ -395,13 +408,11 @@ fn handling(
 
 fn parsing(
     shared: &Shared,
-    config: &Config,
+    events: EventPolicy,
     handlers: EventHandlers,
     threads: &mut Threads,
 ) -> Result<GroupSpec, TopologyError> {
     let threads: Vec<ArbiterHandle> = (0..shared.wiring.parsers).map(|_| threads.spawn()).collect();
-    let (arguments, labels) = (config.collect.event_arguments.iter().cloned(), config.collect.labels.clone());
-    let events = Arc::new(EventPolicy::new(arguments, labels.into()));
     let shared = shared.clone();
     Ok(GroupSpec::new("parsing", Strategy::OneForOne, Intensity::try_new(20, MINUTE)?, Backoff::NONE, move |_| {
         let deps = ParserDeps {

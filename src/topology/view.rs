@@ -1,6 +1,6 @@
 //! What there is to see of the running pipeline: cheap snapshots, for any thread.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use actor_runtime::{NodeKind, NodeState, NodeView, Tree};
@@ -13,6 +13,9 @@ use pipeline::ports::{Journal, SinkBooks, StorageState};
 use pipeline::sink::SinkHealth;
 use pipeline::stats_stream::Silent;
 
+/// A sample may be so old and count as the present one, where samples are not taken less often than that.
+const FRESH: Duration = Duration::from_secs(60);
+
 /// The view of one process.
 #[derive(Clone)]
 pub struct View {
@@ -22,6 +25,7 @@ pub struct View {
     books: Arc<Books>,
     board: HostBoard,
     sinks: Vec<(Arc<str>, Arc<SinkHealth>)>,
+    stats_interval: Arc<Mutex<Duration>>,
 }
 
 impl View {
@@ -33,7 +37,12 @@ impl View {
         board: HostBoard,
         sinks: Vec<(Arc<str>, Arc<SinkHealth>)>,
     ) -> Self {
-        Self { tree, metrics, journal, books, board, sinks }
+        Self { tree, metrics, journal, books, board, sinks, stats_interval: Arc::default() }
+    }
+
+    /// From now on there is a sample of each container so often.
+    pub(super) fn expect_samples_every(&self, interval: Duration) {
+        *self.stats_interval.lock().unwrap_or_else(PoisonError::into_inner) = interval;
     }
 
     /// The metrics of the process, to count in.
@@ -93,6 +102,12 @@ impl Sight for View {
 
     fn silent(&self) -> Vec<Silent> {
         self.board.silence().all()
+    }
+
+    fn fresh(&self) -> Duration {
+        let interval = *self.stats_interval.lock().unwrap_or_else(PoisonError::into_inner);
+        // A few samples may fail.
+        FRESH.max(3 * interval)
     }
 
     fn losses(&self) -> Vec<LossRecord> {

@@ -8,10 +8,11 @@ use futures_util::StreamExt;
 use model::LogStream;
 use pipeline::ports::{EngineApi, LogQuery, LogStart};
 use rusqlite::{Connection, OpenFlags};
-use simulator::{ContainerSpec, Profile, Simulator};
+use simulator::{ContainerSpec, Profile, SimulatedHost, Simulator};
 use test_support::{ClickHouse, Dockerd, unique, wait_until};
 
 use crate::binary::{Dockstream, Launch, SOON};
+use crate::reload::write;
 
 /// A line as it is named and what it says.
 type Line = (i64, String, String);
@@ -170,4 +171,53 @@ fn numbered_lines_are_stored_once_over_all_restarts_with_and_without_a_terminal(
         assert!(sqlite == expected, "{name}: {} of {written} in SQLite, {differing:?}", sqlite.len());
         assert!(others == expected, "{name}: {} of {written} in ClickHouse", others.len());
     }
+}
+
+#[test]
+fn lines_are_stored_once_over_changes_of_their_host_and_from_its_return_on_after_it_left() {
+    let (clickhouse, database) = (ClickHouse::shared(), unique("logs"));
+    let [changes, other] = ["changes", "other"].map(|name| Simulator::host(name).start().expect("a simulated host"));
+    let control = changes.control();
+    control.add(ContainerSpec::new("writer").lines_per_second(200.0)).expect("a container");
+    let section = |host: &SimulatedHost, more: &str| {
+        format!("[[hosts]]\nname = \"{}\"\nurl = \"{}\"\n{more}\n", host.name(), host.url())
+    };
+    let logs = config(clickhouse, &database).replace("[batch]", "[collect.logs]\nenabled = true\n[batch]");
+    let both = |more: &str| format!("{}{}{logs}", section(&changes, more), section(&other, ""));
+    let dockstream = Launch::new(&both("")).start();
+    let reload = |config: &str| {
+        write(&dockstream, config);
+        dockstream.signal("HUP");
+    };
+    wait_for_more(&dockstream, "writer", "of the first life");
+    for site in ["north", "south", "north"] {
+        reload(&both(&format!("labels = {{ site = \"{site}\" }}")));
+        let host = || dockstream.get("/api/hosts/changes");
+        wait_until(SOON, "the change", || host()["labels"]["site"] == site && host()["status"] == "up");
+        wait_for_more(&dockstream, "writer", "behind the change");
+    }
+    reload(&format!("{}{logs}", section(&other, "")));
+    wait_until(SOON, "its end", || control.served().connections == 0);
+    let left = control.lines_written("writer").expect("a number");
+    // A host that is back before its last records are stored goes on where it was.
+    let known = |condition: &str| {
+        let connection = Connection::open_with_flags(dockstream.database(), OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let sql = format!("SELECT count(*) FROM hosts WHERE host = 'changes' AND {condition}");
+        connection.expect("it opens").query_row(&sql, [], |row| row.get::<_, i64>(0)).expect("a number")
+    };
+    wait_until(SOON, "its last state", || known("status = 'removed'") == 1);
+    wait_until(SOON, "lines that nobody reads", || control.lines_written("writer").expect("a number") > left + 1_000);
+    reload(&both(""));
+    wait_for_more(&dockstream, "writer", "behind its return");
+    let finished = dockstream.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+
+    let lines = inserted(clickhouse, &database, "writer");
+    assert_same(&stored(&finished.database(), "writer"), &lines, "SQLite and ClickHouse");
+    let number = |(.., line): &Line| line.strip_prefix("line ").expect("a number").parse::<u64>().expect("a number");
+    let gaps: Vec<(u64, u64)> = lines.windows(2).map(|two| (number(&two[0]), number(&two[1]))).collect();
+    let gaps: Vec<(u64, u64)> = gaps.into_iter().filter(|(one, next)| *next != one + 1).collect();
+    assert_eq!(gaps.len(), 1, "one gap, while it was away: {gaps:?}");
+    // An engine is asked by whole seconds.
+    assert!(gaps[0].0 <= left && gaps[0].1 > left + 500, "{gaps:?}; it left at {left}");
 }

@@ -25,7 +25,7 @@ fn config(hosts: &[(&SimulatedHost, &str)], more: &str) -> String {
 }
 
 /// Puts a file into the place of the configuration, as an editor does.
-fn write(dockstream: &Dockstream, config: &str) {
+pub(crate) fn write(dockstream: &Dockstream, config: &str) {
     let (new, file) = (dockstream.folder().join("pipeline.toml.new"), dockstream.folder().join("pipeline.toml"));
     fs::write(&new, config).unwrap();
     fs::rename(new, file).unwrap();

@@ -22,8 +22,6 @@ pub struct ApiConfig {
     pub max_connections: usize,
     /// Time a request has from its arrival to its answer.
     pub request_timeout: Duration,
-    /// How old a container's newest sample may be to count as its present one.
-    pub fresh: Duration,
     /// Bytes a request's headers may have in all; at most 128 KiB.
     pub header_limit: usize,
     /// Bytes a request's body may have.
@@ -40,7 +38,6 @@ impl Default for ApiConfig {
             workers: 2,
             max_connections: 1_024,
             request_timeout: Duration::from_secs(10),
-            fresh: Duration::from_secs(60),
             header_limit: 16 * 1024,
             body_limit: 64 * 1024,
             drain: Duration::from_secs(1),

@@ -30,6 +30,9 @@ pub trait Sight: Send + Sync + 'static {
     /// Running containers of which their engine gives no stats.
     fn silent(&self) -> Vec<Silent>;
 
+    /// How old a container's newest sample may be to count as its present one.
+    fn fresh(&self) -> Duration;
+
     /// What was lost, one record a stream, sink and reason.
     fn losses(&self) -> Vec<LossRecord>;
 

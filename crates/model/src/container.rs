@@ -68,6 +68,10 @@ pub enum ContainerState {
 }
 
 impl ContainerState {
+    /// Those that an engine tells.
+    pub const OF_ENGINES: [Self; 7] =
+        [Self::Created, Self::Running, Self::Paused, Self::Restarting, Self::Removing, Self::Exited, Self::Dead];
+
     /// True where the engine has counters to give.
     pub const fn has_stats(self) -> bool {
         matches!(self, Self::Running | Self::Paused)

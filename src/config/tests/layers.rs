@@ -239,14 +239,9 @@ fn what_another_configuration_says_of_hosts_is_taken_over_and_the_other_keys_tha
                 labels = [\"team\"]\ndiscovery_interval = \"7s\"\nevent_arguments = [\"exec_create\"]\n\
                 [sinks.clickhouse]\npassword = \"new\"\n";
     let changed = file(toml).unwrap().config;
-    let left = ["node", "collect.event_arguments", "sinks.clickhouse.password"];
+    let left = ["node", "sinks.clickhouse.password"];
     assert_eq!(running.take_hosts_of(&changed), left);
     assert_eq!(running.hosts, changed.hosts);
-    let taken = Config { node: changed.node.clone(), sinks: changed.sinks.clone(), ..running.clone() };
-    let events = changed.collect.event_arguments.clone();
-    assert_eq!(
-        Config { collect: crate::config::Collect { event_arguments: events, ..taken.collect.clone() }, ..taken },
-        changed
-    );
+    assert_eq!(Config { node: changed.node.clone(), sinks: changed.sinks.clone(), ..running.clone() }, changed);
     assert_eq!(running.take_hosts_of(&changed), left, "until the next start");
 }

@@ -1,5 +1,6 @@
 //! The hosts that are to be watched, and those that are.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,6 +46,8 @@ struct Live {
 struct Known {
     memory: HostMemory,
     marking: Marking,
+    /// It was watched by an earlier process.
+    is_old: bool,
 }
 
 /// How it is with a host's marks in the journal.
@@ -66,7 +69,16 @@ pub(super) struct Steps {
     /// These begin.
     pub begin: Vec<GroupSpec>,
     /// These are watched no more, and have ended.
-    pub retire: Vec<HostName>,
+    pub retire: Vec<Retired>,
+    /// A host that returns waits until what was told of its end has been handed on.
+    pub waits: bool,
+}
+
+/// A host that is watched no more.
+pub(super) struct Retired {
+    pub host: HostName,
+    /// An earlier process watched it, and told of it.
+    pub is_old: bool,
 }
 
 /// What is left to be done for hosts that came or went.
@@ -82,6 +94,16 @@ pub(super) enum Chore {
 }
 
 impl Fleet {
+    /// Every host of which the journal knows something was watched by an earlier process: those among them that are not
+    /// wanted now are told as removed, as if they were removed now.
+    pub fn remember(&self, journal: &dyn Journal) {
+        let (marks, mut state) = (journal.marks(), self.lock());
+        for host in marks.keys().filter_map(|source| HostMemory::host_of(source)) {
+            let known = || Known { memory: HostMemory::resuming(&host, &marks), marking: Marking::Kept, is_old: true };
+            state.known.entry(host.clone()).or_insert_with(known);
+        }
+    }
+
     /// From now on these hosts are to be watched, and no others.
     pub fn want(&self, hosts: BTreeMap<HostName, Wanted>) {
         self.lock().wanted = hosts;
@@ -109,9 +131,11 @@ impl Fleet {
         self.changed.notified().await;
     }
 
-    /// What is to be done now. It is taken for done: who asks does it.
-    pub(super) fn steps(&self, journal: &dyn Journal) -> Steps {
+    /// What is to be done now; `is_handed_on` where nothing that was told waits for a parser. It is taken for done: who
+    /// asks does it.
+    pub(super) fn steps(&self, journal: &dyn Journal, is_handed_on: bool) -> Steps {
         let (mut state, mut steps) = (self.lock(), Steps::default());
+        let marks = LazyCell::new(|| journal.marks());
         let State { wanted, live, known } = &mut *state;
         for (host, living) in live.iter_mut().filter(|(_, living)| !living.is_leaving) {
             if wanted.get(host).is_none_or(|wanted| wanted.version != living.version) {
@@ -121,19 +145,27 @@ impl Fleet {
         }
         // A host that is to begin anew waits for its end: there are never two of it.
         for (host, wanted) in wanted.iter().filter(|(host, _)| !live.contains_key(*host)).collect::<Vec<_>>() {
-            live.insert(host.clone(), Live { version: wanted.version, is_leaving: false });
-            let remember = || HostMemory::resuming(host, &journal.marks());
-            let known =
-                known.entry(host.clone()).or_insert_with(|| Known { memory: remember(), marking: Marking::Kept });
+            let remember = || HostMemory::resuming(host, &marks);
+            let known = known.entry(host.clone()).or_insert_with(|| Known {
+                memory: remember(),
+                marking: Marking::Kept,
+                is_old: false,
+            });
             if known.marking == Marking::ToGo {
+                // Its containers' last words are not to overtake their new ones.
+                if !is_handed_on {
+                    steps.waits = true;
+                    continue;
+                }
                 known.marking = Marking::ToCome;
             }
+            live.insert(host.clone(), Live { version: wanted.version, is_leaving: false });
             steps.begin.push((wanted.group)(known.memory.clone()));
         }
         for (host, known) in known.iter_mut() {
             if !wanted.contains_key(host) && !live.contains_key(host) && known.marking != Marking::ToGo {
                 known.marking = Marking::ToGo;
-                steps.retire.push(host.clone());
+                steps.retire.push(Retired { host: host.clone(), is_old: known.is_old });
             }
         }
         steps
@@ -142,7 +174,7 @@ impl Fleet {
     /// What is to be done next.
     pub(super) fn next_chore(&self, now: Timestamp) -> Chore {
         let mut next = Chore::Nothing;
-        for (host, Known { memory, marking }) in &self.lock().known {
+        for (host, Known { memory, marking, .. }) in &self.lock().known {
             match marking {
                 Marking::Kept => {}
                 Marking::ToCome => return Chore::Mark(host.clone(), memory.marks()),

@@ -41,8 +41,15 @@ impl HostMemory {
             containers: Arc::new(ContainerMemory::new(host, marks)),
             table: Arc::new(Mutex::new(ImageTable::resuming(images.images()))),
             images,
-            logs: LogPositions::restore(host, marks.iter().map(|(source, mark)| (source.as_str(), mark.as_slice()))),
+            logs: LogPositions::new(host, marks),
         }
+    }
+
+    /// The host whose mark in the journal this is; `None` for a mark of something else.
+    pub(super) fn host_of(source: &str) -> Option<HostName> {
+        let (kind, rest) = source.split_once('/')?;
+        let host = rest.split('/').next()?;
+        ["containers", "events", "images", "logs"].contains(&kind).then(|| host.parse().ok())?
     }
 
     /// The host is watched no more, and its group has ended: what of it is still in the journal's state, as removed.

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::prelude::{Actor, AsyncContext, Context, Handler};
 use actor_runtime::{Cell, ChildSpec, Drain, Exit, GroupHandle};
-use model::{EngineEvent, HostName, HostRecord, HostStatus, Timestamp};
+use model::{EngineEvent, HostRecord, HostStatus, Timestamp};
 use tokio::time::sleep;
 
 use crate::books::Books;
@@ -24,11 +24,11 @@ use crate::outbox::Outbox;
 use crate::ports::{Journal, JournalError};
 use crate::router::Router;
 
-use fleet::Chore;
+use fleet::{Chore, Retired};
 pub use fleet::{Fleet, Wanted};
 pub use memory::HostMemory;
 
-/// Between two looks whether the last records of a host that went have been journaled.
+/// Between two looks whether the last records of a host that went have been handed on, or journaled.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the set needs.
@@ -73,36 +73,44 @@ struct Keeper {
 impl Keeper {
     async fn run(self) {
         loop {
-            self.step();
+            let waits = self.step();
             tokio::select! {
                 () = self.deps.fleet.changed() => {}
+                () = sleep(INTERVAL), if waits => {}
                 () = self.tidy_up() => {}
             }
         }
     }
 
-    fn step(&self) {
-        let steps = self.deps.fleet.steps(&*self.deps.journal);
+    /// Does what is to be done now; true where something waits for the outbox.
+    fn step(&self) -> bool {
+        let steps = self.deps.fleet.steps(&*self.deps.journal, self.outbox.is_empty());
         for host in steps.end {
             self.deps.group.remove(host.as_str());
         }
         for group in steps.begin {
             self.deps.group.add(ChildSpec::group(group));
         }
-        for host in steps.retire {
-            self.retire(&host);
+        for retired in steps.retire {
+            self.retire(&retired);
         }
+        steps.waits
     }
 
     /// A host is watched no more: what was shown of it goes, and whoever keeps its state is told.
-    fn retire(&self, host: &HostName) {
+    fn retire(&self, Retired { host, is_old }: &Retired) {
         self.deps.metrics.forget_host(host.as_str());
-        let Some(shown) = self.deps.board.remove(host) else { return };
         let now = Timestamp::from(SystemTime::now());
+        // How it was reached is not known of one that an earlier process watched.
+        let (url, labels) = match self.deps.board.remove(host) {
+            Some(shown) => (shown.url, shown.labels),
+            None if *is_old => Default::default(),
+            None => return,
+        };
         let last = HostRecord {
-            labels: shown.labels,
+            labels,
             status_since: Some(now),
-            ..HostRecord::new(host.clone(), shown.url, HostStatus::Removed, now)
+            ..HostRecord::new(host.clone(), url, HostStatus::Removed, now)
         };
         self.send(Seen::Event {
             host: host.clone(),

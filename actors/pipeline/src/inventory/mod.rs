@@ -202,6 +202,7 @@ impl Inventory {
         let host = self.deps.engine.host();
         let states: Vec<(&str, i64)> = self.state.table.states().into_iter().collect();
         self.deps.metrics.discovered(host.as_str(), round.since.elapsed(), &states);
+        self.count_unselected();
         let (all, running) = self.state.table.records().fold((0, 0), |(all, running), record| {
             (all + 1, running + u64::from(record.state == ContainerState::Running))
         });

@@ -22,9 +22,14 @@ impl Inventory {
             _ => unselected.remove(id),
         };
         if is_other {
-            self.deps.metrics.unselected(self.deps.engine.host().as_str(), unselected.len());
+            self.count_unselected();
         }
         is_selected
+    }
+
+    /// Shows how many containers are not wanted.
+    pub(super) fn count_unselected(&self) {
+        self.deps.metrics.unselected(self.deps.engine.host().as_str(), self.state.unselected.ids.len());
     }
 
     /// The record to tell of what a look found; `None` where nobody is to hear of it.

@@ -220,7 +220,7 @@ impl Table {
 
     /// How many containers are in each state.
     pub fn states(&self) -> BTreeMap<&'static str, i64> {
-        let mut states = BTreeMap::from([("running", 0), ("paused", 0), ("exited", 0), ("created", 0)]);
+        let mut states: BTreeMap<_, _> = ContainerState::OF_ENGINES.map(|state| (state.name(), 0)).into();
         for record in self.records() {
             *states.entry(record.state.name()).or_insert(0) += 1;
         }

@@ -1,6 +1,6 @@
 //! Where the logs of a host are: what outlives the streams, and, by its marks, the process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{ContainerId, HostName, Timestamp};
@@ -35,11 +35,11 @@ struct Positions {
 }
 
 impl LogPositions {
-    /// The positions on `host` as the journal knows them. What was never read begins where dockstream was stopped.
-    pub fn restore<'a>(host: &HostName, marks: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+    /// What the journal's marks say of the logs of `host`. What was never read begins where dockstream was stopped.
+    pub fn new(host: &HostName, marks: &BTreeMap<String, Vec<u8>>) -> Self {
         let own = floor_source(host);
         let mut positions = Positions { source: own.clone(), ..Positions::default() };
-        for (source, value) in marks {
+        for (source, value) in marks.range(own.clone()..).take_while(|(source, _)| source.starts_with(&own)) {
             match source.strip_prefix(&own) {
                 Some("") => {
                     let nanos = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
@@ -164,7 +164,8 @@ mod tests {
             ("logs/edge-1/x", "stdout 5 0\n"),
             ("events/edge-1", "x"),
         ];
-        let positions = LogPositions::restore(&host(), kept.map(|(source, value)| (source, value.as_bytes())));
+        let kept = kept.map(|(source, value)| (source.to_owned(), value.as_bytes().to_vec())).into();
+        let positions = LogPositions::new(&host(), &kept);
         assert_eq!(positions.containers(), [id(1)]);
         let last = positions.of(&host(), &id(1)).last().unwrap();
         assert_eq!((last.timestamp, last.ordinal, last.is_partial), (at(-7), 3, true));

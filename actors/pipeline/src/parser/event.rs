@@ -1,7 +1,7 @@
 //! From an engine's event to an event record: pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{ContainerId, EngineEvent, EventRecord, HostName, Timestamp, exit_cause, signal_name};
 
@@ -29,14 +29,31 @@ pub(crate) fn is_of_engine(attribute: &str) -> bool {
     ENGINE_ATTRIBUTES.contains(&attribute)
 }
 
-/// What rides on event records, and what may be kept of them: an argument is a command line and may hold secrets.
+/// The rules in effect. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct EventPolicy {
+    rules: Arc<Mutex<Arc<EventRules>>>,
+}
+
+impl EventPolicy {
+    /// From now on these are in effect.
+    pub fn set(&self, rules: EventRules) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    pub(super) fn get(&self) -> Arc<EventRules> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What rides on event records, and what may be kept of them: an argument is a command line and may hold secrets.
+#[derive(Debug, Default)]
+pub struct EventRules {
     allowed: BTreeSet<String>,
     labels: Arc<[String]>,
 }
 
-impl EventPolicy {
+impl EventRules {
     /// Keeps health statuses, and the arguments of the actions named; `labels` ride on records.
     pub fn new(actions: impl IntoIterator<Item = String>, labels: Arc<[String]>) -> Self {
         let mut allowed: BTreeSet<String> = actions.into_iter().collect();
@@ -122,12 +139,12 @@ mod tests {
         }
     }
 
-    fn recorded(policy: &EventPolicy, event: EngineEvent, about: &About) -> EventRecord {
+    fn recorded(policy: &EventRules, event: EngineEvent, about: &About) -> EventRecord {
         policy.record(HostName::try_new("h").unwrap(), Timestamp::from_nanos(8), false, event, about)
     }
 
     fn record(event: EngineEvent) -> EventRecord {
-        recorded(&EventPolicy::new([], Arc::new([])), event, &About::default())
+        recorded(&EventRules::new([], Arc::new([])), event, &About::default())
     }
 
     #[test]
@@ -138,7 +155,7 @@ mod tests {
             let kept = record(made());
             assert!(!format!("{kept:?}").contains("password"), "{kept:?}");
             assert_eq!((kept.action.as_str(), kept.attributes["execID"].as_str()), (action, "abc"));
-            let open = EventPolicy::new([action.to_owned()], Arc::new([]));
+            let open = EventRules::new([action.to_owned()], Arc::new([]));
             assert_eq!(recorded(&open, made(), &About::default()).argument.as_deref(), Some(secret));
         }
     }
@@ -172,7 +189,7 @@ mod tests {
     fn a_die_event_tells_of_memory_where_that_is_known() {
         let died = event("container", "die", None, &[("exitCode", "137")]);
         let about = About { oom_killed: Some(true), ..About::default() };
-        let record = recorded(&EventPolicy::default(), died, &about);
+        let record = recorded(&EventRules::default(), died, &about);
         assert_eq!(record.exit_cause.as_deref(), Some("killed (SIGKILL), out of memory"));
     }
 
@@ -208,7 +225,7 @@ mod tests {
             ..Brief::default()
         };
         let about = About { container: Some(Arc::new(container)), ..About::default() };
-        let policy = EventPolicy::new([], Arc::new(["team".to_owned()]));
+        let policy = EventRules::new([], Arc::new(["team".to_owned()]));
         let known = recorded(&policy, connect(), &about);
         assert_eq!((known.container_name.as_deref(), known.image.as_deref()), (Some("web-1"), Some("nginx:1")));
         assert_eq!((known.compose_service.as_deref(), known.labels["team"].as_str()), (Some("web"), "blue"));
@@ -217,7 +234,7 @@ mod tests {
 
     #[test]
     fn chosen_labels_of_a_container_ride_on_its_events() {
-        let policy = EventPolicy::new([], Arc::new(["team".to_owned(), "tier".to_owned()]));
+        let policy = EventRules::new([], Arc::new(["team".to_owned(), "tier".to_owned()]));
         let started = event("container", "start", None, &[("team", "blue"), ("token", "x")]);
         assert_eq!(
             recorded(&policy, started, &About::default()).labels,

@@ -23,8 +23,8 @@ use crate::faults::{Faults, Point};
 use crate::messages::{Chunk, ChunkRows, Observation, RawFrame, RawLog, Seen};
 use crate::ports::Decode;
 
-pub use event::EventPolicy;
 pub(crate) use event::is_of_engine;
+pub use event::{EventPolicy, EventRules};
 
 /// Records a chunk holds at most.
 pub const CHUNK_ROWS: usize = 64;
@@ -43,7 +43,7 @@ pub struct ParserDeps {
     /// The books.
     pub books: Arc<Books>,
     /// What rides on event records, and what may be kept of them.
-    pub events: Arc<EventPolicy>,
+    pub events: EventPolicy,
     /// Who else hears of events.
     pub handlers: EventHandlers,
     /// Armed faults.
@@ -225,7 +225,7 @@ impl Handler<Envelope<Observation>> for Parser {
         self.deps.faults.strike(Point::Parser);
         let rows = match observation.what {
             Seen::Event { host, received_at, synthetic, event, about } => {
-                let record = Box::new(self.deps.events.record(host, received_at, synthetic, *event, &about));
+                let record = Box::new(self.deps.events.get().record(host, received_at, synthetic, *event, &about));
                 self.deps.handlers.tell(&record);
                 ChunkRows::Event(record)
             }

@@ -7,11 +7,18 @@ use model::ContainerId;
 use tokio::sync::watch;
 
 use crate::messages::Subject;
+use crate::router::Router;
 
-/// The streams that are followed. Outlives restarts of the set, as the streams do.
-#[derive(Clone, Default)]
+/// The streams that are followed. Outlives restarts of the set, as the streams do; with its last clone the parsers forget
+/// what is left of them.
+#[derive(Clone)]
 pub struct Roster {
-    streams: Arc<Mutex<Streams>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    streams: Mutex<Streams>,
+    parsers: Router,
 }
 
 /// What a stream follows.
@@ -36,13 +43,32 @@ struct Followed {
     subject: watch::Sender<Arc<Subject>>,
 }
 
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clear(&self) {
+        let streams = std::mem::take(&mut *self.lock());
+        streams.running.into_keys().for_each(|series| self.parsers.forget(series));
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 impl Roster {
-    /// Forgets all streams: their group begins anew. The numbers of those that were followed.
-    pub fn clear(&self) -> Vec<u64> {
-        let mut streams = self.lock();
-        streams.followed.clear();
-        streams.ending.clear();
-        streams.running.drain().map(|(series, _)| series).collect()
+    /// No stream is followed; of those that were, `parsers` forget what they know.
+    pub fn new(parsers: Router) -> Self {
+        Self { shared: Arc::new(Shared { streams: Mutex::default(), parsers }) }
+    }
+
+    /// All streams are gone, and their group begins anew.
+    pub fn clear(&self) {
+        self.shared.clear();
     }
 
     /// The containers of which anything is followed.
@@ -54,7 +80,7 @@ impl Roster {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Streams> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
     }
 }
 

@@ -250,3 +250,44 @@ fn a_host_that_is_added_goes_on_from_the_mark_that_an_earlier_life_left() {
         world.end().await;
     });
 }
+
+#[test]
+fn a_host_that_was_taken_away_while_nobody_watched_is_told_as_removed_with_all_it_had() {
+    run(async {
+        let (stays, gone) = (engine("stays"), engine("gone"));
+        gone.has_images(&[image(1, "web:1", None)]);
+        // What an earlier process left in its journal.
+        let before = World::of_hosts(Options::default());
+        before.want(&[(&stays, 1), (&gone, 2)]);
+        followed(&stays).await;
+        followed(&gone).await;
+        sleep(seconds(5)).await;
+        let seen = before.seen(|seen| seen.marks.clone());
+        let marks: Vec<Mark> = before.journal.marks().into_iter().chain(seen).map(mark).collect();
+        before.end().await;
+
+        let world = World::of_hosts(Options::default());
+        for mark in marks {
+            world.journal.mark(mark).await.unwrap();
+        }
+        world.fleet.remember(&*world.journal);
+        world.want(&[(&stays, 1)]);
+        followed(&stays).await;
+        sleep(seconds(10)).await;
+        assert_eq!(told(&world, "gone"), (vec![HostStatus::Removed], vec!["removed".into()]));
+        world.seen(|seen| {
+            let removed = seen.containers.iter().filter(|record| record.state == ContainerState::Removed);
+            assert_eq!(removed.count(), 2);
+            let images: Vec<_> = seen.images.iter().map(|record| (record.host.as_str(), record.state)).collect();
+            assert_eq!(images, [("gone", ImageState::Removed)]);
+        });
+        // Those of the containers go with their last records.
+        let left = world.journal.marks().into_keys().filter(|source| source.contains("/gone"));
+        assert_eq!(left.filter(|source| !source.starts_with("containers/")).collect::<Vec<_>>(), Vec::<String>::new());
+        world.end().await;
+    });
+}
+
+fn mark((source, position): (String, Vec<u8>)) -> Mark {
+    Mark { source, position: Some(position) }
+}

@@ -290,7 +290,7 @@ impl World {
                 decode: Arc::new(Numbers),
                 batcher: recorder.outlet(),
                 books: shared.clone(),
-                events: Arc::new(EventPolicy::default()),
+                events: EventPolicy::default(),
                 handlers: lanes,
                 faults: options.parser_faults.clone(),
             };
@@ -424,10 +424,10 @@ fn host(parts: &Parts, name: &str, port: &Arc<Port>, memory: HostMemory) -> Grou
             backoff: probe,
             metrics: metrics.clone(),
         };
-        let roster = Roster::default();
-        let (followed, parsers, resync) = (roster.clone(), router.clone(), inventory_mailbox.control());
+        let roster = Roster::new(router.clone());
+        let (followed, resync) = (roster.clone(), inventory_mailbox.control());
         let streams = GroupSpec::new("streams", Strategy::OneForOne, intensity(10), restart, move |_| {
-            followed.clear().into_iter().for_each(|series| parsers.forget(series));
+            followed.clear();
             resync.signal(Resync);
             Vec::new()
         })

@@ -27,7 +27,7 @@ pub(super) const CONTAINERS: Operation = Operation {
 };
 
 async fn containers(call: Call) -> Answer {
-    let latest = call.api.store.latest_all(call.now - call.api.config.fresh).await?;
+    let latest = call.api.store.latest_all(call.now - call.api.sight.fresh()).await?;
     let records = every_container(&call).await?;
     let joined = join(records, latest.into_iter().map(|latest| latest.record));
     let accept = call.header(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -325,6 +325,10 @@ impl Sight for World {
         }]
     }
 
+    fn fresh(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
     fn hosts(&self) -> Vec<HostRecord> {
         self.hosts.lock().unwrap().clone()
     }
