@@ -94,6 +94,7 @@ fn event(text: &mut String, record: &EventRecord) {
     line.tag("container", record.container_name.as_deref().unwrap_or(""));
     line.tag("host", record.host.as_str());
     line.tag("image", record.image.as_deref().unwrap_or(""));
+    labels(&mut line, &record.labels);
     line.tag("type", &record.kind);
     line.text("actor_id", Some(&record.actor_id));
     line.text("actor_name", record.actor_name.as_deref());
@@ -101,6 +102,7 @@ fn event(text: &mut String, record: &EventRecord) {
     let attributes = serde_json::to_string(&record.attributes).expect("texts by text are JSON");
     line.text("attributes", Some(&attributes));
     line.text("container_id", record.container_id.as_ref().map(|id| id.as_str()));
+    line.text("exit_cause", record.exit_cause.as_deref());
     line.whole("exit_code", record.exit_code);
     line.time("received_at", Some(record.received_at));
     line.text("signal", record.signal.as_deref());
@@ -126,6 +128,7 @@ fn container(text: &mut String, record: &ContainerRecord) {
     line.text("cpuset_cpus", record.cpuset_cpus.as_deref());
     line.time("created_at", record.created_at);
     line.text("error", record.error.as_deref());
+    line.text("exit_cause", record.exit_cause.as_deref());
     line.whole("exit_code", record.exit_code);
     line.time("finished_at", record.finished_at);
     let health = record.health.as_ref();
@@ -164,6 +167,7 @@ fn image_version(text: &mut String, record: &ImageVersionRecord) {
 fn host(text: &mut String, record: &HostRecord) {
     let mut line = Line::new(text, "docker_hosts");
     line.tag("host", record.host.as_str());
+    labels(&mut line, &record.labels);
     line.text("api_version", record.api_version.as_deref());
     line.whole("cgroup_version", record.cgroup_version);
     line.whole("containers", record.containers);
@@ -171,12 +175,15 @@ fn host(text: &mut String, record: &HostRecord) {
     line.whole("cpus", record.cpus);
     line.text("engine", record.engine.as_deref());
     line.text("engine_version", record.engine_version.as_deref());
+    line.whole("failures", Some(record.failures));
     line.text("kernel", record.kernel.as_deref());
     line.text("last_error", record.last_error.as_deref());
     line.whole("mem_total", record.memory_bytes);
     line.text("os", record.os.as_deref());
     line.whole("response_ns", record.response_ns);
+    line.time("retry_at", record.retry_at);
     line.text("status", Some(record.status.name()));
+    line.time("status_since", record.status_since);
     line.flag("up", Some(record.status == HostStatus::Up));
     line.text("url", Some(&record.url));
     line.at(record.observed_at);

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use model::{ContainerState, Rows, StatsRecord};
 use pipeline::ports::{Deliver, FailureClass, Range};
-use serde_json::{Value, json};
+use serde_json::{Value, json, to_value};
 use test_support::{Authority, InfluxDb, Line, Place, Proxy, Validity, VictoriaMetrics, unique};
 
 use super::hostile::{Point, Reader, parse};
 use super::*;
-use crate::fixtures::{batch, container, noon, one_of_each, range, stats};
+use crate::fixtures::{batch, container, event, host, image_version, loss, noon, one_of_each, range, stats};
 use crate::migrate::Migrate;
 
 pub(super) fn database(name: &str) -> Api {
@@ -104,10 +104,59 @@ fn every_value_of_a_record_is_in_its_point_and_the_unknown_is_not() {
     assert_eq!(of("docker_losses")[0].fields["count"], 42);
 }
 
+/// What is named otherwise in a point, or stands in its name, its time or several of its fields.
+const RENAMED: [(&str, &str); 17] = [
+    ("actor_name", "actor"),
+    ("container_name", "container"),
+    ("container_name", "actor"),
+    ("cpu_usage_percent", "cpu_percent"),
+    ("health", "health_status"),
+    ("labels", "label_team"),
+    ("labels", "label_site"),
+    ("memory_bytes", "mem_total"),
+    ("memory_cache_bytes", "mem_cache"),
+    ("memory_limit_bytes", "mem_limit"),
+    ("memory_reservation_bytes", "mem_reservation"),
+    ("memory_swap_limit_bytes", "mem_swap_limit"),
+    ("memory_total_bytes", "mem_used_with_cache"),
+    ("memory_usage_bytes", "mem_used"),
+    ("memory_usage_percent", "mem_percent"),
+    ("reference", "image"),
+    ("status", "up"),
+];
+
+#[test]
+fn every_field_of_every_record_is_in_its_point_but_those_that_the_page_says_are_not() {
+    let at = noon();
+    let records: [(&str, Value, &[&str]); 6] = [
+        ("docker_container_stats", to_value(stats(1, at)).unwrap(), &["timestamp"]),
+        ("docker_events", to_value(event(1, at)).unwrap(), &["timestamp"]),
+        (
+            "docker_containers",
+            to_value(container(1, ContainerState::Running, at)).unwrap(),
+            &["environment", "labels", "mounts", "networks", "observed_at", "ports", "revp"],
+        ),
+        ("docker_image_versions", to_value(image_version(at)).unwrap(), &["observed_at"]),
+        ("docker_hosts", to_value(host(at)).unwrap(), &["observed_at"]),
+        ("docker_losses", to_value(loss(at)).unwrap(), &[]),
+    ];
+    let lines = encode(&one_of_each());
+    let points: Vec<Point> = lines.lines().map(|line| parse(line, Reader::InfluxDb).unwrap()).collect();
+    for (measurement, record, left_out) in records {
+        let point = points.iter().find(|point| point.measurement == measurement).unwrap();
+        let has = |name: &str| point.fields.contains_key(name) || point.tags.contains_key(name);
+        for (name, value) in record.as_object().unwrap() {
+            let is_there = has(name) || RENAMED.iter().any(|(of_record, of_point)| of_record == name && has(of_point));
+            let is_named = left_out.contains(&name.as_str());
+            assert!(value.is_null() || is_there != is_named, "{measurement}: {name}");
+        }
+    }
+}
+
 #[test]
 fn losses_told_at_one_moment_are_as_many_points() {
-    let loss = crate::fixtures::loss(noon());
-    let lines = encode(&[batch(7, Rows::Losses(vec![loss.clone(), loss].into()))]);
+    let lost = loss(noon());
+    let lines = encode(&[batch(7, Rows::Losses(vec![lost.clone(), lost].into()))]);
     let points: Vec<Point> = lines.lines().map(|line| parse(line, Reader::InfluxDb).unwrap()).collect();
     assert_eq!(points[0].tags, points[1].tags);
     assert_ne!(points[0].time, points[1].time);
