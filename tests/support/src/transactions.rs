@@ -1,30 +1,47 @@
 //! Transactions of Kafka: what a consumer that reads committed messages cannot see past.
 
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::wait::wait_until;
-
-const WITHIN: Duration = Duration::from_secs(60);
+/// Brokers end a transaction that nobody ends `transaction.timeout.ms` after it began (60 s here), and look for such every
+/// ten seconds; the rest is for a machine that is busy.
+const WITHIN: Duration = Duration::from_secs(100);
+const CALL: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Waits until every transaction that has messages in `topic` now has ended. Before that, a consumer that reads
 /// committed messages finds the end of the topic at the first of them: after the end of a broker or a producer its
-/// coordinator may take a moment to write that they are over, also of those whose commit was acknowledged.
+/// coordinator may take a moment to write that they are over, also of those whose commit was acknowledged. One whose
+/// producer is gone takes until its time is up.
+///
+/// Panics with the place of the first open one where that takes longer than brokers may need.
 pub fn wait_for_transactions(bootstrap: &str, topic: &str) {
     let [all, committed] = ["read_uncommitted", "read_committed"].map(|level| {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", bootstrap).set("group.id", "ends").set("isolation.level", level);
         client.create::<BaseConsumer>().expect("a consumer")
     });
-    let metadata = all.fetch_metadata(Some(topic), WITHIN).expect("metadata");
-    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-    let end = |consumer: &BaseConsumer, partition| {
-        consumer.fetch_watermarks(topic, partition, WITHIN).map(|(_, end)| end).unwrap_or(-1)
-    };
-    let ends: Vec<(i32, i64)> = partitions.map(|partition| (partition.id(), end(&all, partition.id()))).collect();
-    wait_until(WITHIN, &format!("all transactions in {topic} have ended"), || {
-        ends.iter().all(|(partition, at)| *at >= 0 && end(&committed, *partition) >= *at)
-    });
+    let deadline = Instant::now() + WITHIN;
+    let metadata = all.fetch_metadata(Some(topic), CALL).expect("metadata");
+    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id()) {
+        let end = loop {
+            match all.fetch_watermarks(topic, partition, CALL) {
+                Ok((_, end)) => break end,
+                Err(error) => assert!(Instant::now() < deadline, "{topic}, partition {partition}: no end: {error}"),
+            }
+            sleep(LOOK);
+        };
+        loop {
+            let stable = committed.fetch_watermarks(topic, partition, CALL).map(|(_, stable)| stable);
+            if stable.as_ref().is_ok_and(|stable| *stable >= end) {
+                break;
+            }
+            let place = format!("{topic}, partition {partition}, which ends at {end}: {stable:?}");
+            assert!(Instant::now() < deadline, "not within {WITHIN:?}: transactions have ended in {place}");
+            sleep(LOOK);
+        }
+    }
 }

@@ -41,6 +41,11 @@ pub(super) enum KafkaFailure {
     Fenced { id: String, node: String },
     #[error("kafka topic {topic}: the cursor cannot be read yet: another producer's transaction is open")]
     CursorNotReadable { topic: String },
+    #[error(
+        "kafka topic {topic}: the brokers have lost the end of a transaction of this sink, and leave it open for ever from \
+         offset {offset} on; end it by `kafka-transactions.sh abort --topic {topic} --partition 0 --start-offset {offset}`"
+    )]
+    EndLost { topic: String, offset: i64 },
     #[error("kafka topic {topic}: the cursor of {key} cannot be gone by: {reason}")]
     CursorRefused { topic: String, key: String, reason: String },
     #[error("the kafka producer failed for good and is made anew: {reason}")]
@@ -69,7 +74,7 @@ impl KafkaFailure {
     pub(super) fn class(&self) -> FailureClass {
         match self {
             Self::Setting { .. } | Self::Client(_) | Self::MissingTopics(_) => FailureClass::Config,
-            Self::Fenced { .. } | Self::CursorRefused { .. } => FailureClass::Config,
+            Self::Fenced { .. } | Self::CursorRefused { .. } | Self::EndLost { .. } => FailureClass::Config,
             Self::Brokers { class, .. }
             | Self::Topic { class, .. }
             | Self::Waiting { class, .. }

@@ -21,10 +21,14 @@ const PARTITION: i32 = 0;
 /// How often to look whether others' transactions are over.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long to look whose transaction stays open.
+const WHOSE: Duration = Duration::from_secs(5);
+
 /// The cursor, or the one every writer begins with. Blocks.
 ///
 /// The writer's own last transaction is over when this is called, but a read-committed consumer stops before the first
-/// open one, whosever it is. So it waits until nothing is open before what was there when it came.
+/// open one, whosever it is. So it waits until nothing is open before what was there when it came. Its own that is
+/// still open is one whose end the brokers have lost: nobody will write it any more.
 pub(super) fn read_back(config: &KafkaConfig, writer: &Writer, within: Duration) -> Result<Cursor, KafkaFailure> {
     let topic = cursors_name(&config.topic_prefix);
     let failed = |error: &KafkaError| KafkaFailure::Topic {
@@ -43,19 +47,27 @@ pub(super) fn read_back(config: &KafkaConfig, writer: &Writer, within: Duration)
             Err(_) => sleep(LOOK),
         }
     };
-    let end_of_all = end(&reader("read_uncommitted")?)?;
+    let of_all = reader("read_uncommitted")?;
+    let end_of_all = end(&of_all)?;
     let reader = reader("read_committed")?;
-    while end(&reader)? < end_of_all {
+    let ours = key(writer);
+    loop {
+        let stable = end(&reader)?;
+        if stable >= end_of_all {
+            break;
+        }
         if left().is_zero() {
-            return Err(KafkaFailure::CursorNotReadable { topic });
+            let open = key_at(&of_all, &topic, stable).map_err(|error| failed(&error))?;
+            return Err(if open.as_deref() == Some(ours.as_bytes()) {
+                KafkaFailure::EndLost { topic, offset: stable }
+            } else {
+                KafkaFailure::CursorNotReadable { topic }
+            });
         }
         sleep(LOOK);
     }
 
-    let mut from_start = TopicPartitionList::new();
-    from_start.add_partition_offset(&topic, PARTITION, Offset::Beginning).map_err(|error| failed(&error))?;
-    reader.assign(&from_start).map_err(|error| failed(&error))?;
-    let ours = key(writer);
+    read_from(&reader, &topic, Offset::Beginning).map_err(|error| failed(&error))?;
     let mut last: Option<Vec<u8>> = None;
     loop {
         match reader.poll(left()) {
@@ -80,6 +92,24 @@ pub(super) fn read_back(config: &KafkaConfig, writer: &Writer, within: Duration)
             reason: error.to_string(),
         }),
     }
+}
+
+fn read_from(reader: &BaseConsumer, topic: &str, offset: Offset) -> Result<(), KafkaError> {
+    let mut place = TopicPartitionList::new();
+    place.add_partition_offset(topic, PARTITION, offset)?;
+    reader.assign(&place)
+}
+
+/// The key of the record at `offset`; `None` where it could not be read in time.
+fn key_at(reader: &BaseConsumer, topic: &str, offset: i64) -> Result<Option<Vec<u8>>, KafkaError> {
+    read_from(reader, topic, Offset::Offset(offset))?;
+    let deadline = Instant::now() + WHOSE;
+    while Instant::now() < deadline {
+        if let Some(Ok(message)) = reader.poll(LOOK) {
+            return Ok(message.key().map(<[u8]>::to_vec));
+        }
+    }
+    Ok(None)
 }
 
 fn class_of(error: &KafkaError) -> FailureClass {

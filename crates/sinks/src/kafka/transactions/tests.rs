@@ -7,7 +7,7 @@ use model::{NodeName, Rows, Stream};
 use pipeline::ports::{Deliver, FailureClass, Range};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::producer::Producer;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use test_support::Kafka;
 use tokio::task::block_in_place;
 use tokio::time::timeout;
@@ -308,6 +308,40 @@ async fn a_replay_of_old_records_goes_beside_the_cursor() {
     replay.deliver(&samples(40, 10, 5)).await.unwrap();
     deliver(&mut live, &samples(100, 10, 5)).await;
     assert_eq!(consume(kafka.bootstrap(), &topic(&config, Stream::Stats)).len(), 120);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_of_its_own_that_stays_open_is_told_with_the_way_out() {
+    let kafka = Kafka::shared();
+    let config = KafkaConfig { patience: Duration::from_secs(2), ..config(kafka.bootstrap()) };
+    let mut before = sink(&config);
+    deliver(&mut before, &samples(0, 10, 2)).await;
+    before.close().await;
+    // As brokers leave it that forgot the end: the record is there, and its transaction belongs to nobody who begins anew.
+    let other = KafkaConfig { exactly_once: Some(writer("other")), ..config.clone() };
+    let forgotten: BaseProducer = other.transactional(&writer("other")).create().unwrap();
+    let cursors = cursors_name(&config.topic_prefix);
+    block_in_place(|| {
+        forgotten.init_transactions(LONG).unwrap();
+        forgotten.begin_transaction().unwrap();
+        forgotten.send(BaseRecord::to(&cursors).partition(0).key("node-1/kafka/a-folder").payload("{}")).unwrap();
+        forgotten.flush(LONG).unwrap();
+    });
+    let mut after = sink(&config);
+    let deadline = Instant::now() + LONG;
+    let error = loop {
+        match after.prepare().await.unwrap_err() {
+            error if error.class == FailureClass::Retry && Instant::now() < deadline => {}
+            error => break error,
+        }
+    };
+    assert_eq!(error.class, FailureClass::Config, "{error}");
+    // Before it: the cursor of the first delivery, and the end of that.
+    let way = format!("`kafka-transactions.sh abort --topic {cursors} --partition 0 --start-offset 2`");
+    assert!(error.message.ends_with(&way), "{error}");
+    block_in_place(|| forgotten.abort_transaction(LONG).unwrap());
+    deliver(&mut after, &samples(0, 20, 2)).await;
+    assert_exactly(&consume(kafka.bootstrap(), &topic(&config, Stream::Stats)), 20);
 }
 
 #[tokio::test]
