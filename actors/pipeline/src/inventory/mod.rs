@@ -6,6 +6,7 @@
 //! the containers is the topology's: whoever went before the first look is told as removed all the same.
 
 mod digests;
+mod found;
 mod looks;
 mod memory;
 mod picked;
@@ -13,12 +14,12 @@ mod signals;
 mod table;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::prelude::{Actor, AsyncContext, Context, Handler};
 use actor_runtime::{Cell, Control, Drain, Exit};
-use model::{ContainerId, ContainerRecord, ContainerState, Stream, Timestamp};
+use model::{ContainerId, ContainerState};
 use tokio::time::Instant;
 
 use crate::books::Books;
@@ -27,17 +28,16 @@ use crate::host_connection::{HostBoard, Link};
 use crate::images::{CountUsers, ImageBoard};
 use crate::knowledge::Knowledge;
 use crate::log_stream::LogSelection;
-use crate::messages::{About, Observation, Seen, Subject};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
-use crate::ports::{EngineApi, EngineError, EngineFailure};
+use crate::ports::{EngineApi, EngineError};
 use crate::router::Router;
 use crate::selection::Selection;
 use crate::stream_set::Track;
 use looks::{Looks, Round};
 use picked::Unselected;
-use signals::{Due, Overdue, RoundOver};
-use table::{CROSSING, Change, Missed, Table, missed_event};
+use signals::{Due, RoundOver};
+use table::Table;
 
 pub use memory::ContainerMemory;
 pub use signals::{DigestsChanged, Heard, Look, Reconcile, Resync};
@@ -118,9 +118,6 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// A full look is over after this, whoever has not answered: a wedged container costs only itself.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// How often the verdict on a missed event is put off while nobody can hear events.
-const PUT_OFF: u32 = 15;
-
 impl Inventory {
     /// An inventory that lives in `cell`.
     pub fn new(cell: Cell, deps: InventoryDeps) -> Self {
@@ -197,7 +194,7 @@ impl Inventory {
     /// A full look is over: the stream set hears all that is certain.
     fn round_over(&mut self, ctx: &mut Context<Self>) {
         let Stage::Looking(round) = std::mem::take(&mut self.state.stage) else { return };
-        self.state.table.looked();
+        self.state.table.looked(Instant::now());
         self.tell_uses();
         let host = self.deps.engine.host();
         let states: Vec<(&str, i64)> = self.state.table.states().into_iter().collect();
@@ -238,95 +235,6 @@ impl Inventory {
         self.state.table.touch(&id, Instant::now());
         self.state.looks.urgent(id);
         self.look_on(ctx);
-    }
-
-    /// A look is over: puts the answer in, and tells whom it concerns.
-    fn found(
-        &mut self,
-        id: &ContainerId,
-        version: u64,
-        found: Result<ContainerRecord, EngineError>,
-        ctx: &mut Context<Self>,
-    ) {
-        let found = match found {
-            Ok(record) => Some(self.with_digest(record)),
-            Err(error) if error.failure == EngineFailure::Gone => None,
-            Err(error) => {
-                // The host is down, or this container cannot be asked: the next full look tells.
-                self.state.table.look_failed(id);
-                self.call_failed("inspect", &error);
-                return self.settled(id, false);
-            }
-        };
-        let change = self.state.table.put(id, version, found.clone());
-        if change == Change::LookAgain {
-            return self.state.looks.urgent(id.clone());
-        }
-        self.settled(id, true);
-        self.tell_use(id, found.as_ref());
-        self.deps.knowledge.found(id, found.as_ref());
-        let is_selected = self.pick(id, found.as_ref());
-        self.track(id, found.as_ref().filter(|_| is_selected));
-        let (before, missed) = match change {
-            Change::Changed { before, missed } => (before, missed),
-            // It may have gone before this inventory knew of it.
-            _ if found.is_none() => (None, None),
-            _ => return,
-        };
-        let is_gone = found.is_none();
-        let Some(mut record) = self.worth_telling(id, found, is_selected, before) else { return };
-        if is_gone {
-            record.state = ContainerState::Removed;
-            record.observed_at = Timestamp::from(SystemTime::now());
-        }
-        self.tell(record.clone());
-        if let Some(missed) = missed {
-            ctx.notify_later(Overdue { record: Box::new(record), missed, put_off: 0 }, CROSSING);
-        }
-    }
-
-    fn settled(&mut self, id: &ContainerId, is_known: bool) {
-        if let Stage::Looking(round) = &mut self.state.stage {
-            round.settled(id, is_known);
-        }
-    }
-
-    /// Tells the stream set of one container.
-    fn track(&self, id: &ContainerId, found: Option<&ContainerRecord>) {
-        let track = match found {
-            Some(record) => Track::Follow(Box::new(self.subject(record))),
-            None => Track::Leave(id.clone()),
-        };
-        self.deps.streams.signal(track);
-    }
-
-    fn subject(&self, record: &ContainerRecord) -> Subject {
-        let info = self.deps.link.known();
-        Subject {
-            meta: Arc::new(record.meta(&self.deps.labels)),
-            network_scope: record.network_scope.clone(),
-            os: info.as_ref().map(|info| info.os).unwrap_or_default(),
-            cpu_clock: info.as_ref().map(|info| info.cpu_clock).unwrap_or_default(),
-            state: record.state,
-            ended_at: record.finished_at.filter(|_| !record.state.is_live()),
-            wants_logs: self.deps.logs.takes(&record.labels),
-        }
-    }
-
-    /// Tells the state of a container; what had to be dropped is told again after the next look.
-    fn tell(&mut self, record: ContainerRecord) {
-        let id = record.container_id.clone();
-        let custody = self.deps.books.receive(Stream::Containers).at(self.deps.memory.place(&record));
-        let what = Seen::Container(Box::new(record));
-        if !self.outbox.send(Observation { what, custody }, &self.deps.router) {
-            self.state.table.not_sent(&id);
-        }
-    }
-
-    /// Sends on what was seen; false where it had to be dropped.
-    fn hand_on(&self, what: Seen) -> bool {
-        let custody = self.deps.books.receive(what.stream());
-        self.outbox.send(Observation { what, custody }, &self.deps.router)
     }
 
     fn call_failed(&self, call: &str, error: &EngineError) {
@@ -407,30 +315,6 @@ impl Handler<Resync> for Inventory {
 
     fn handle(&mut self, _: Resync, _: &mut Context<Self>) {
         self.resync();
-    }
-}
-
-impl Handler<Overdue> for Inventory {
-    type Result = ();
-
-    fn handle(&mut self, overdue: Overdue, ctx: &mut Context<Self>) {
-        let Overdue { record, missed: Missed { action, wanted }, put_off } = overdue;
-        if self.state.table.was_heard(&record.container_id, action, wanted) {
-            return;
-        }
-        if put_off < PUT_OFF && !self.deps.link.has_heard_for(CROSSING) {
-            // The event may be waiting at the engine for somebody to listen.
-            let later = Overdue { record, missed: Missed { action, wanted }, put_off: put_off + 1 };
-            ctx.notify_later(later, CROSSING);
-            return;
-        }
-        if !self.deps.selection.takes_event("container", action) {
-            return;
-        }
-        let now = Timestamp::from(SystemTime::now());
-        let (host, event) = (record.host.clone(), Box::new(missed_event(&record, action, now)));
-        let about = About { oom_killed: record.oom_killed, ..About::default() };
-        self.hand_on(Seen::Event { host, received_at: now, synthetic: true, event, about });
     }
 }
 

@@ -9,14 +9,23 @@ use tokio::time::Instant;
 /// An event and a look at the same change may cross: so long the event may take.
 pub const CROSSING: Duration = Duration::from_secs(2);
 
-/// Containers whose last events are remembered before the old ones are forgotten.
-const HEARD_CONTAINERS: usize = 10_000;
+/// How often the verdict on a missed event is put off while nobody can hear events.
+pub const PUT_OFF: u32 = 15;
+
+/// So long an event counts that may explain a change: longer than a verdict takes.
+const MEMORY: Duration = CROSSING.saturating_mul(PUT_OFF + 5);
+
+/// Between two full looks, so many containers are heard of, or twice as many as still count, before what does not
+/// count any more goes.
+const HEARD: usize = 256;
 
 /// What is known of each container.
 #[derive(Debug, Default)]
 pub struct Table {
     entries: HashMap<ContainerId, Entry>,
     heard: HashMap<ContainerId, HashMap<String, Instant>>,
+    /// Of so many containers something was heard that still counted, when that was looked at last.
+    counting: usize,
     has_looked: bool,
 }
 
@@ -102,14 +111,25 @@ impl Table {
         // Podman's word for the same.
         let action = if action == "remove" { "destroy" } else { action };
         self.heard.entry(id.clone()).or_default().insert(action.to_owned(), now);
-        if self.heard.len() > HEARD_CONTAINERS {
-            self.heard.retain(|_, actions| actions.values().any(|at| now.duration_since(*at) < 2 * CROSSING));
+        if self.heard.len() > (2 * self.counting).max(HEARD) {
+            self.forget(now);
         }
     }
 
-    /// True where an event told of this action around `at`.
-    pub fn was_heard(&self, id: &ContainerId, action: &str, at: Instant) -> bool {
-        self.heard.get(id).and_then(|actions| actions.get(action)).is_some_and(|heard| *heard + CROSSING >= at)
+    /// Forgets the events that can explain nothing any more: the look they led to is over, and its verdict too.
+    fn forget(&mut self, now: Instant) {
+        let is_awaited = |id: &ContainerId| self.entries.get(id).is_some_and(|entry| entry.wanted.is_some());
+        self.heard.retain(|id, actions| {
+            is_awaited(id) || actions.values().any(|at| now.saturating_duration_since(*at) < MEMORY)
+        });
+        self.counting = self.heard.len();
+        self.heard.shrink_to(2 * self.counting);
+    }
+
+    /// True where an event told of this.
+    pub fn was_heard(&self, id: &ContainerId, missed: &Missed) -> bool {
+        let heard = self.heard.get(id).and_then(|actions| actions.get(missed.action));
+        heard.is_some_and(|heard| *heard + CROSSING >= missed.wanted)
     }
 
     /// The containers to look at after a list: first those that differ from the table, then the others, for a
@@ -127,9 +147,10 @@ impl Table {
         ids.chain(missing).chain(known.into_iter().map(|(id, _)| id)).cloned().collect()
     }
 
-    /// The first list has been worked through: from now on what is new was missed, not unknown.
-    pub fn looked(&mut self) {
+    /// A list has been worked through: from now on what is new was missed, not unknown.
+    pub fn looked(&mut self, now: Instant) {
         self.has_looked = true;
+        self.forget(now);
     }
 
     /// True once everything was looked at.

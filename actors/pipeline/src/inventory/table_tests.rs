@@ -82,7 +82,7 @@ fn a_container_that_was_there_at_the_start_is_not_new_however_late_it_is_looked_
     table.touch(&id('a'), Instant::now());
     let version = table.begin(&id('a')).unwrap();
     table.look_failed(&id('a'));
-    table.looked();
+    table.looked(Instant::now());
     assert!(table.touch(&id('a'), Instant::now()));
     assert_eq!(table.begin(&id('a')), Some(version + 1));
     assert_eq!(missed(table.put(&id('a'), version + 1, Some(record('a', ContainerState::Running, 1)))), None);
@@ -115,7 +115,7 @@ fn what_could_not_be_handed_on_is_shown_again() {
 fn what_the_first_look_finds_was_not_missed() {
     let mut table = Table::default();
     assert_eq!(missed(put(&mut table, 'a', Some(record('a', ContainerState::Running, 1)))), None);
-    table.looked();
+    table.looked(Instant::now());
     assert_eq!(missed(put(&mut table, 'b', Some(record('b', ContainerState::Running, 1)))), Some("start"));
 }
 
@@ -134,7 +134,7 @@ fn every_missed_change_is_named_in_the_engines_words() {
     ];
     for (before, after, expected) in cases {
         let mut table = Table::default();
-        table.looked();
+        table.looked(Instant::now());
         if let Some((state, started)) = before {
             put(&mut table, 'a', Some(record('a', state, started)));
         }
@@ -185,9 +185,38 @@ fn an_event_explains_only_its_own_action() {
     let (mut table, now) = (Table::default(), Instant::now());
     table.hear(&id('a'), "start", now);
     table.hear(&id('b'), "remove", now);
-    assert!(table.was_heard(&id('a'), "start", now) && !table.was_heard(&id('a'), "die", now));
-    assert!(table.was_heard(&id('b'), "destroy", now));
-    assert!(!table.was_heard(&id('a'), "start", now + 2 * CROSSING), "that was another start");
+    let was_heard = |letter, action, wanted| table.was_heard(&id(letter), &Missed { action, wanted });
+    assert!(was_heard('a', "start", now) && !was_heard('a', "die", now));
+    assert!(was_heard('b', "destroy", now));
+    assert!(!was_heard('a', "start", now + 2 * CROSSING), "that was another start");
+}
+
+#[test]
+fn events_are_remembered_as_long_as_they_may_explain_something_however_many_containers_come_and_go() {
+    let (mut table, dawn) = (Table::default(), Instant::now());
+    let id = |number: u32| ContainerId::try_new(&format!("{number:064x}")).unwrap();
+    // Of this one nothing is found out: its host is down.
+    table.touch(&id(0), dawn);
+    table.hear(&id(0), "die", dawn);
+    let (mut now, mut most) = (dawn, 0);
+    for number in 1..20_000 {
+        now += Duration::from_millis(100);
+        table.hear(&id(number), "start", now);
+        most = most.max(table.heard.len());
+        // As late as a verdict may come.
+        if let Some(before) = number.checked_sub(PUT_OFF * 20).filter(|before| *before > 0) {
+            let wanted = now - PUT_OFF * CROSSING;
+            assert!(table.was_heard(&id(before), &Missed { action: "start", wanted }), "{number}");
+        }
+    }
+    assert!(most <= 1_000, "{most} at once: 400 in the time that counts");
+    assert!(table.was_heard(&id(0), &Missed { action: "die", wanted: dawn }));
+    table.looked(now + MEMORY);
+    assert_eq!(table.heard.len(), 1);
+    let version = table.begin(&id(0)).unwrap();
+    table.put(&id(0), version, None);
+    table.looked(now + MEMORY);
+    assert_eq!((table.heard.len(), table.heard.capacity() < 16), (0, true));
 }
 
 #[test]
