@@ -105,10 +105,11 @@ impl Config {
         self.data_dir.join("deadletter")
     }
 
-    /// Takes over what `other` says of hosts, which can change while dockstream runs; the paths of the other keys that
-    /// differ, which a start alone takes up.
+    /// Takes over what `other` says of hosts and of what is wanted of them, which can change while dockstream runs; the
+    /// paths of the other keys that differ, which a start alone takes up.
     pub fn take_hosts_of(&mut self, other: &Self) -> Vec<String> {
         self.hosts.clone_from(&other.hosts);
+        self.select.clone_from(&other.select);
         self.collect.clone_from(&other.collect);
         let mut keys = Vec::new();
         self.differences(other, "", &mut keys);
@@ -202,7 +203,8 @@ section! {
 section! {
     /// Whose data are wanted: stats, events, states and logs alike. The label `dockstream.enable` (`true` or `false`) of a
     /// container has the last word. Patterns cover the whole text: `*` stands for any characters, `?` for one, `[a-z]`
-    /// for one of these, `{a,b}` for either. A container that changes is judged anew.
+    /// for one of these, `{a,b}` for either. A container that changes is judged anew; at SIGHUP, or with `--watch`, all are,
+    /// and what another selection leaves out is told as removed.
     Select {
         /// What becomes of a container where `include` has no rules: `in` or `out`.
         default: SelectDefault = value("in"),

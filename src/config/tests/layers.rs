@@ -237,6 +237,7 @@ fn what_another_configuration_says_of_hosts_is_taken_over_and_the_other_keys_tha
     let mut running = file("[sinks.clickhouse]\npassword = \"old\"\n").unwrap().config;
     let toml = "node = \"other\"\n[[hosts]]\nname = \"edge\"\n[collect]\nmode = \"poll\"\nstats_interval = \"1s\"\n\
                 labels = [\"team\"]\ndiscovery_interval = \"7s\"\nevent_arguments = [\"exec_create\"]\n\
+                [select]\ndefault = \"out\"\n[select.include]\nnames = [\"web*\"]\n\
                 [sinks.clickhouse]\npassword = \"new\"\n";
     let changed = file(toml).unwrap().config;
     let left = ["node", "sinks.clickhouse.password"];
