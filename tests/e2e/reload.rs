@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use simulator::{SimulatedHost, Simulator};
+use simulator::{ContainerSpec, SimulatedHost, Simulator};
 use test_support::wait_until;
 
 use crate::binary::{Dockstream, Launch, SOON};
@@ -185,5 +185,41 @@ fn with_watch_a_file_is_taken_up_once_it_is_written_links_that_are_swapped_too()
     left_alone(&comes);
     assert_eq!(beginnings(&stays), began);
     assert_eq!(dockstream.lines("is not taken up").len(), 1, "told once");
+    assert_eq!(dockstream.terminate().code, Some(0));
+}
+/// The names of the containers that are shown and were not removed.
+fn shown(dockstream: &Dockstream) -> Vec<String> {
+    let containers = dockstream.get("/api/containers?limit=1000");
+    let name = |container: &Value| container["container_name"].as_str().unwrap().to_owned();
+    containers["data"].as_array().unwrap().iter().map(name).collect()
+}
+
+#[test]
+fn another_selection_is_taken_up_at_sighup() {
+    let simulated = Simulator::host("edge").start().unwrap();
+    let control = simulated.control();
+    for (name, tier) in [("web", "front"), ("shop", "front"), ("db", "back")] {
+        let mut spec = ContainerSpec::new(name);
+        spec.labels.insert("tier".into(), tier.into());
+        control.add(spec).unwrap();
+    }
+    let with = |selection: &str| config(&[(&simulated, "")], selection);
+    let mut dockstream = Launch::new(&with("[select.exclude]\nnames = [\"w*\"]\n")).start();
+    let follows = |names: &[&str]| {
+        wait_until(SOON, &format!("{names:?} are shown, and followed"), || {
+            shown(&dockstream) == names && control.served().stats_streams == names.len()
+        });
+    };
+    follows(&["db", "shop"]);
+    for (selection, names) in [
+        ("[select.include]\nlabels = [\"tier=front\"]\n", &["shop", "web"][..]),
+        ("[select]\ndefault = \"out\"\n", &[]),
+        ("", &["db", "shop", "web"]),
+    ] {
+        write(&dockstream, &with(selection));
+        dockstream.signal("HUP");
+        follows(names);
+    }
+    assert_eq!(dockstream.lines("taken up at the next start"), Vec::<String>::new());
     assert_eq!(dockstream.terminate().code, Some(0));
 }

@@ -239,6 +239,12 @@ impl Selection {
             && if self.include.is_empty() { self.takes_others() } else { self.include.all_fit(&who) }
     }
 
+    /// True where the data of this container would be wanted if nothing but its state were another.
+    pub fn takes_in_another_state(&self, record: &ContainerRecord) -> bool {
+        let who = Who::from(record);
+        ContainerState::OF_ENGINES.into_iter().any(|state| self.takes(Who { state, ..who }))
+    }
+
     /// True where a container is wanted of which nothing is known.
     pub fn takes_strangers(&self) -> bool {
         self.include.is_empty() && self.takes_others()

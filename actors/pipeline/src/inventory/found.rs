@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use actix::prelude::{AsyncContext, Context, Handler};
-use model::{ContainerId, ContainerRecord, ContainerState, Stream, Timestamp};
+use model::{ContainerId, ContainerRecord, Stream, Timestamp};
 
+use super::picked::News;
 use super::signals::Overdue;
 use super::table::{CROSSING, Change, PUT_OFF, missed_event};
 use super::{Inventory, Stage};
@@ -47,14 +48,9 @@ impl Inventory {
             _ if found.is_none() => (None, None),
             _ => return,
         };
-        let is_gone = found.is_none();
-        let Some(mut record) = self.worth_telling(id, found, is_selected, before) else { return };
-        if is_gone {
-            record.state = ContainerState::Removed;
-            record.observed_at = Timestamp::from(SystemTime::now());
-        }
+        let Some(News { record, is_wanted }) = self.worth_telling(id, found, is_selected, before) else { return };
         // Mostly it was the event that led to this look.
-        if let Some(missed) = missed.filter(|missed| !self.state.table.was_heard(id, missed)) {
+        if let Some(missed) = missed.filter(|missed| is_wanted && !self.state.table.was_heard(id, missed)) {
             let overdue = Overdue { record: Box::new(record.clone()), missed, put_off: 0 };
             ctx.notify_later(overdue, CROSSING);
         }

@@ -1,8 +1,9 @@
 //! Whom selection takes, and what is still told of those it does not.
 
 use std::collections::HashSet;
+use std::time::SystemTime;
 
-use model::{ContainerId, ContainerRecord};
+use model::{ContainerId, ContainerRecord, ContainerState, Timestamp};
 
 use super::Inventory;
 
@@ -32,24 +33,42 @@ impl Inventory {
         self.deps.metrics.unselected(self.deps.engine.host().as_str(), self.state.unselected.ids.len());
     }
 
-    /// The record to tell of what a look found; `None` where nobody is to hear of it.
+    /// What to tell of what a look found; `None` where nobody is to hear of it.
     ///
-    /// Of a container that is not wanted two things are told: the change by which it went out, and that it is gone,
-    /// where somebody has a record of it. What they know of it would be wrong for ever.
+    /// Of a container that is not wanted is told the change by which it went out. Whoever has a record of it hears of
+    /// nothing that comes after: for them it is removed, lest what they know of it be wrong for ever. One that another
+    /// state would bring in again keeps its place, and its state is told on.
     pub(super) fn worth_telling(
         &self,
         id: &ContainerId,
         found: Option<ContainerRecord>,
         is_selected: bool,
         before: Option<Box<ContainerRecord>>,
-    ) -> Option<ContainerRecord> {
-        if is_selected {
-            return found;
-        }
-        let takes = |record: &ContainerRecord| self.deps.selection.takes(record);
-        let is_gone = found.is_none();
-        let told = before.map(|before| *before).filter(takes);
-        let told = told.or_else(|| self.deps.memory.last(id).filter(|last| is_gone || takes(last)))?;
-        Some(found.unwrap_or(told))
+    ) -> Option<News> {
+        let now = Timestamp::from(SystemTime::now());
+        let removed = |last| ContainerRecord { state: ContainerState::Removed, observed_at: now, ..last };
+        let selection = &self.deps.selection;
+        let was_in = before.map(|before| *before).filter(|before| selection.takes(before));
+        let is_wanted = is_selected || was_in.is_some();
+        let record = match (found, was_in) {
+            (Some(found), _) if is_wanted => Some(found),
+            (None, Some(before)) => Some(removed(before)),
+            (found, _) => {
+                let last = self.deps.memory.last(id)?;
+                match found.filter(|found| selection.takes_in_another_state(found)) {
+                    Some(found) => Some(found).filter(|found| found.state != last.state),
+                    None => Some(removed(last)),
+                }
+            }
+        };
+        record.map(|record| News { record, is_wanted })
     }
+}
+
+/// What is to be told of a container.
+pub(super) struct News {
+    /// What it is now.
+    pub record: ContainerRecord,
+    /// Events of it are told, too, and made up for where nobody heard them.
+    pub is_wanted: bool,
 }

@@ -191,3 +191,57 @@ fn an_event_that_only_names_a_container_tells_who_it_is_or_the_next_one_does() {
         world.end().await;
     });
 }
+
+#[test]
+fn what_another_selection_leaves_out_is_told_as_removed_once_and_nothing_is_made_up() {
+    run(async {
+        let engine = FakeEngine::new();
+        let _feed = engine.feed();
+        engine.running(0..2);
+        let first = World::start(&engine, Options::default());
+        wait_for("the containers", || states(&first, 0).len() + states(&first, 1).len() == 2).await;
+        let marks = first.seen(|seen| seen.marks.clone());
+        first.end().await;
+
+        let _feed = engine.feed();
+        let second = World::start(&engine, Options { marks, ..options(excluding(&["c0"], &[])) });
+        wait_for("the last word", || states(&second, 0) == [ContainerState::Removed]).await;
+        // What becomes of it is nobody's concern any more.
+        for state in [ContainerState::Paused, ContainerState::Exited] {
+            engine.put(record(0, state, 1));
+            sleep(seconds(90)).await;
+        }
+        engine.take_away(0);
+        sleep(seconds(90)).await;
+        assert_eq!(
+            (states(&second, 0), states(&second, 1)),
+            (vec![ContainerState::Removed], vec![ContainerState::Running])
+        );
+        assert_eq!(second.seen(|seen| seen.events.len()), 0);
+        second.end().await;
+    });
+}
+
+#[test]
+fn a_state_that_is_not_wanted_is_still_the_last_one_told_after_a_restart_and_becomes_no_removal() {
+    run(async {
+        let engine = FakeEngine::new();
+        let feed = engine.feed();
+        engine.running(0..1);
+        let selection = || options(excluding(&[], &[ContainerState::Exited, ContainerState::Paused]));
+        let first = World::start(&engine, selection());
+        wait_for("its stream", || engine.streams(0).0 == 1).await;
+        engine.put(record(0, ContainerState::Exited, 1));
+        feed.try_send(of(0, "c0", "die", 1)).unwrap();
+        wait_for("its end", || states(&first, 0) == [ContainerState::Running, ContainerState::Exited]).await;
+        let marks = first.seen(|seen| seen.marks.clone());
+        first.end().await;
+
+        let second = World::start(&engine, Options { marks, discovery: seconds(5), ..selection() });
+        sleep(seconds(90)).await;
+        assert!(states(&second, 0).is_empty());
+        engine.take_away(0);
+        wait_for("its removal", || states(&second, 0) == [ContainerState::Removed]).await;
+        second.end().await;
+    });
+}
