@@ -41,7 +41,7 @@ impl Inventory {
         self.tell_use(id, found.as_ref());
         self.deps.knowledge.found(id, found.as_ref());
         let is_selected = self.pick(id, found.as_ref());
-        self.track(id, found.as_ref().filter(|_| is_selected));
+        self.track(id, found.as_ref(), is_selected);
         let (before, missed) = match change {
             Change::Changed { before, missed } => (before, missed),
             // It may have gone before this inventory knew of it.
@@ -64,9 +64,10 @@ impl Inventory {
     }
 
     /// Tells the stream set of one container.
-    fn track(&self, id: &ContainerId, found: Option<&ContainerRecord>) {
+    fn track(&self, id: &ContainerId, found: Option<&ContainerRecord>, is_selected: bool) {
         let track = match found {
-            Some(record) => Track::Follow(Box::new(self.subject(record))),
+            Some(record) if is_selected => Track::Follow(Box::new(self.subject(record))),
+            Some(record) => Track::PassOver(Box::new(self.subject(record))),
             None => Track::Leave(id.clone()),
         };
         self.deps.streams.signal(track);

@@ -225,9 +225,11 @@ impl Inventory {
     fn resync(&self) {
         let table = &self.state.table;
         if table.has_looked() {
-            let wanted = table.certain().filter(|record| self.deps.selection.takes(*record));
-            let subjects = wanted.map(|record| self.subject(record)).collect();
-            self.deps.streams.signal(Track::Exactly { subjects, unsure: table.unsure() });
+            let (wanted, others): (Vec<_>, Vec<_>) =
+                table.certain().partition(|record| self.deps.selection.takes(*record));
+            let subjects = |records: Vec<_>| records.into_iter().map(|record| self.subject(record)).collect();
+            let (subjects, others) = (subjects(wanted), subjects(others));
+            self.deps.streams.signal(Track::Exactly { subjects, others, unsure: table.unsure() });
         }
     }
 

@@ -194,6 +194,7 @@ impl Follower {
             (Some((_, last)), _) if is_set_back || engine_now.is_some_and(|now| last.timestamp > now + CLOCK_SLACK) => {
                 LogStart::Beginning
             }
+            _ if let Some(from) = reading.from => LogStart::At(engine_now.map_or(from, |now| from.min(now))),
             (Some((_, last)), _) => LogStart::After { newest: last.timestamp, is_partial: last.is_partial },
             (None, FirstSight::All) => LogStart::Beginning,
             (None, FirstSight::Now) => {
@@ -215,8 +216,9 @@ impl Follower {
         let known = self.memory.last().map(|cursor| cursor.timestamp);
         self.is_set_back = newest.zip(known).is_some_and(|(newest, known)| newest < known);
         Ok(newest.is_some_and(|newest| match (known, start) {
+            // Lines before that are not wanted.
+            (known, LogStart::At(from)) if known.is_none_or(|known| known < from) => newest >= from,
             (Some(known), _) => newest != known,
-            (None, LogStart::At(from)) => newest >= from,
             (None, _) => true,
         }))
     }

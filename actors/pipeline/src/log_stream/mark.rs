@@ -44,6 +44,11 @@ impl Reach {
         let stream = self.last?;
         Some((stream, self.cursors[stream as usize]?))
     }
+
+    /// Its time.
+    pub fn last_at(&self) -> Option<Timestamp> {
+        self.last().map(|(_, cursor)| cursor.timestamp)
+    }
 }
 
 /// Lines of one stream, one behind the other.
@@ -60,9 +65,12 @@ impl Span {
     }
 }
 
+/// Of a log that is not wanted, and was read before.
+const PASSED_OVER: &str = "passed-over";
+
 /// A line for each stream, the last line's first, and one for each span that is journaled although lines before it
-/// are not.
-pub(super) fn encode(reach: &Reach, kept: &[Span]) -> Vec<u8> {
+/// are not; another where the container is passed over.
+pub(super) fn encode(reach: &Reach, kept: &[Span], is_passed_over: bool) -> Vec<u8> {
     let mut text = String::new();
     let others = LogStream::ALL.into_iter().filter(|stream| Some(*stream) != reach.last);
     for stream in reach.last.into_iter().chain(others) {
@@ -75,12 +83,15 @@ pub(super) fn encode(reach: &Reach, kept: &[Span]) -> Vec<u8> {
         let (from, to) = (first.0.as_nanos(), last.0.as_nanos());
         writeln!(text, "kept {stream} {from} {} {to} {}", first.1, last.1).expect("a string takes all");
     }
+    if is_passed_over {
+        writeln!(text, "{PASSED_OVER}").expect("a string takes all");
+    }
     text.into_bytes()
 }
 
 /// `None` where this is no mark.
-pub(super) fn decode(bytes: &[u8]) -> Option<(Reach, Vec<Span>)> {
-    let (mut reach, mut kept) = (Reach::default(), Vec::new());
+pub(super) fn decode(bytes: &[u8]) -> Option<(Reach, Vec<Span>, bool)> {
+    let (mut reach, mut kept, mut is_passed_over) = (Reach::default(), Vec::new(), false);
     for line in std::str::from_utf8(bytes).ok()?.lines() {
         let words: Vec<_> = line.split(' ').collect();
         match words[..] {
@@ -95,10 +106,11 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Reach, Vec<Span>)> {
                 reach.cursors[stream as usize] = Some(LogCursor { timestamp, ordinal, is_partial });
                 reach.last = reach.last.or(Some(stream));
             }
+            [PASSED_OVER] => is_passed_over = true,
             _ => return None,
         }
     }
-    Some((reach, kept))
+    Some((reach, kept, is_passed_over))
 }
 
 fn key(nanos: &str, ordinal: &str) -> Option<Key> {
@@ -114,13 +126,16 @@ mod tests {
         let cursor =
             |nanos, ordinal, is_partial| LogCursor { timestamp: Timestamp::from_nanos(nanos), ordinal, is_partial };
         let mut reach = Reach::default();
-        assert_eq!(decode(&encode(&reach, &[])), Some((reach, Vec::new())));
+        assert_eq!(decode(&encode(&reach, &[], false)), Some((reach, Vec::new(), false)));
         reach.advance(LogStream::Stdout, cursor(99, 0, false));
         reach.advance(LogStream::Stderr, cursor(-7, 3, true));
         let at = |nanos, ordinal| (Timestamp::from_nanos(nanos), ordinal);
         let span = Span { stream: LogStream::Stdout, first: at(100, 2), last: at(101, 0) };
-        let (decoded, kept) = decode(&encode(&reach, &[span])).unwrap();
-        assert_eq!((decoded, kept), (reach, vec![span]));
+        for passed_over in [false, true] {
+            let decoded = decode(&encode(&reach, &[span], passed_over));
+            assert_eq!(decoded, Some((reach, vec![span], passed_over)));
+        }
+        let (decoded, ..) = decode(&encode(&reach, &[span], true)).unwrap();
         assert_eq!(decoded.last(), Some((LogStream::Stderr, cursor(-7, 3, true))));
         for bad in ["stdout", "stdout x 0", "stdin 5 0", "kept stdout 5 0 6", "\u{fffd} 1 2"] {
             assert_eq!(decode(bad.as_bytes()), None, "{bad}");

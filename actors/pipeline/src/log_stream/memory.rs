@@ -7,6 +7,7 @@ use model::{ContainerId, HostName, LogStream, Timestamp};
 use tokio::sync::Notify;
 
 use super::mark::{self, Key, LogCursor, Reach, Span};
+use super::wanted::Wanted;
 use crate::ports::{LogLine, Mark};
 use crate::position::Source;
 
@@ -26,23 +27,26 @@ pub struct LogMemory {
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// Up to here every line is journaled, or given up.
     settled: Reach,
     /// Up to here every line was handed on.
-    taken: Reach,
+    pub taken: Reach,
     /// The lines behind `settled`, as the log has them, and the number of the first of them.
     lines: VecDeque<Line>,
     first: u64,
-    on_their_way: usize,
+    pub on_their_way: usize,
     missing: usize,
     /// Times at which lines were lost.
     losses: u64,
     /// What lies behind `settled` and was journaled by an earlier life of the process.
     kept: Vec<Span>,
     /// The run that is over and was read to its end.
-    finished: Option<Option<Timestamp>>,
+    pub finished: Option<Option<Timestamp>>,
     is_unreadable: bool,
+    pub wanted: Wanted,
+    /// Its container is gone.
+    pub is_gone: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +84,9 @@ impl LogMemory {
 
     /// The memory of a log from its mark; `None` where that is none.
     pub(super) fn restore(host: &HostName, id: &ContainerId, mark: &[u8]) -> Option<Self> {
-        let (reach, kept) = mark::decode(mark)?;
-        let state = State { settled: reach, taken: reach, kept, ..State::default() };
+        let (reach, kept, is_passed_over) = mark::decode(mark)?;
+        let wanted = if is_passed_over { Wanted::NotBefore } else { Wanted::On };
+        let state = State { settled: reach, taken: reach, kept, wanted, ..State::default() };
         Some(Self { state: Mutex::new(state), ..Self::new(host, id) })
     }
 
@@ -93,14 +98,17 @@ impl LogMemory {
     /// Begins another reading: behind the last line that was handed on, or, where lines were lost, before those. Also
     /// the line behind which it begins, and its stream.
     pub(super) fn begin(&self) -> (Option<(LogStream, LogCursor)>, Reading) {
-        let state = self.lock();
+        let mut state = self.lock();
+        if let Wanted::Since(from) = state.wanted {
+            state.give_up_before(from);
+        }
         let (reach, next) = if state.missing > 0 { (state.settled, Some(state.first)) } else { (state.taken, None) };
         let last = reach.last();
+        let from = state.wanted.from(reach.last_at());
         // A line without an end may come back with an end.
-        let expected = last.filter(|(_, cursor)| !cursor.is_partial).map(|(stream, _)| stream);
-        let reading =
-            Reading { known: reach.cursors, last: [None; 2], next, losses: state.losses, expected, has_gap: false };
-        (last, reading)
+        let expected = last.filter(|(_, cursor)| !cursor.is_partial && from.is_none()).map(|(stream, _)| stream);
+        let (known, losses) = (reach.cursors, state.losses);
+        (last, Reading { from, known, last: [None; 2], next, losses, expected, has_gap: false })
     }
 
     /// The last line that was handed on.
@@ -153,17 +161,12 @@ impl LogMemory {
         !std::mem::replace(&mut self.lock().is_unreadable, true)
     }
 
-    /// True where this run was read to its end.
-    pub(super) fn has_finished(&self, run: Option<Timestamp>) -> bool {
-        self.lock().finished == Some(run)
-    }
-
     /// The mark goes, and with it what the journal knows of this log.
     pub(super) fn no_mark(&self) -> Mark {
         Mark { source: self.source.clone(), position: None }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -207,6 +210,15 @@ impl State {
     fn give_up(&mut self, from: u64, to: u64) {
         let to = to.min(self.first + self.lines.len() as u64);
         (from.max(self.first)..to).for_each(|number| self.turn(number, Fate::Lost, Fate::Settled));
+        self.trim();
+    }
+
+    /// What was lost of the time before is not wanted any more.
+    fn give_up_before(&mut self, from: Timestamp) {
+        let is_before = |line: &Line| line.fate == Fate::Lost && line.cursor.timestamp < from;
+        let numbers: Vec<_> =
+            (self.first..).zip(&self.lines).filter(|(_, line)| is_before(line)).map(|(number, _)| number).collect();
+        numbers.into_iter().for_each(|number| self.turn(number, Fate::Lost, Fate::Settled));
         self.trim();
     }
 
@@ -257,7 +269,9 @@ impl Source for LogMemory {
             }
         }
         spans.extend(state.kept.iter().filter(|span| is_ahead(span, &reach)));
-        Mark { source: self.source.clone(), position: Some(mark::encode(&reach, &spans)) }
+        // Until a line of it is journaled, what is wanted begins where the next life does.
+        let is_passed_over = state.wanted.is_not() || state.wanted.from(reach.last_at()).is_some();
+        Mark { source: self.source.clone(), position: Some(mark::encode(&reach, &spans, is_passed_over)) }
     }
 
     fn kept(&self, places: &[u64]) {
@@ -289,6 +303,8 @@ impl Source for LogMemory {
 /// Numbers the lines of one reading, and recognises those that were read before.
 #[derive(Debug)]
 pub(super) struct Reading {
+    /// What was written before is not wanted.
+    pub from: Option<Timestamp>,
     /// The line of each stream behind which this reading begins; `None` once it has come, or is not there.
     known: [Option<LogCursor>; 2],
     /// The last line of this reading.

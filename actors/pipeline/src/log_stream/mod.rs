@@ -12,6 +12,7 @@ mod mark;
 mod memory;
 mod position;
 mod rate;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -91,16 +91,67 @@ impl LogPositions {
     ) -> bool {
         let positions = self.lock();
         match positions.containers.get(id) {
-            Some(memory) => memory.has_finished(run),
+            Some(memory) => memory.has_finished(run, ended_at),
             None => {
                 first_sight == FirstSight::Now && ended_at.zip(positions.floor).is_some_and(|(end, floor)| end < floor)
             }
         }
     }
 
-    /// The container is gone from its engine, and its log with it; the mark that goes, too.
+    /// True where the log of this container is being read, and this run of it was not read to its end.
+    pub(crate) fn is_open(&self, id: &ContainerId, run: Option<Timestamp>, ended_at: Option<Timestamp>) -> bool {
+        let positions = self.lock();
+        let memory = positions.containers.get(id);
+        memory.is_some_and(|memory| !memory.is_passed_over() && !memory.has_finished(run, ended_at))
+    }
+
+    /// The container is there, in this run, and is not wanted: what it writes meanwhile is not read when it comes in.
+    /// True where it is passed over from now on.
+    pub(crate) fn pass_over(
+        &self,
+        host: &HostName,
+        id: &ContainerId,
+        run: Option<Timestamp>,
+        first_sight: FirstSight,
+    ) -> bool {
+        let known = self.lock().containers.get(id).cloned();
+        let memory = match (known, first_sight) {
+            (Some(memory), _) => memory,
+            (None, FirstSight::Now) => self.of(host, id),
+            // When it comes in, all of it is wanted.
+            (None, FirstSight::All) => return false,
+        };
+        let is_new = !memory.is_passed_over();
+        memory.pass_over(run);
+        is_new
+    }
+
+    /// The container is wanted, in this run, which goes on or is over.
+    pub(crate) fn come_in(&self, id: &ContainerId, run: Option<Timestamp>, is_live: bool, now: Timestamp) {
+        let positions = self.lock();
+        if let Some(memory) = positions.containers.get(id) {
+            memory.come_in(run, is_live, positions.floor, now);
+        }
+    }
+
+    /// The mark of a container that is passed over; `None` where another one is on its way, or none is needed.
+    pub(crate) fn passed_over(&self, id: &ContainerId) -> Option<Mark> {
+        let memory = self.lock().containers.get(id).cloned()?;
+        (memory.is_passed_over() && memory.is_at_rest()).then(|| memory.mark(&[]))
+    }
+
+    /// The container is gone from its engine: once its last lines are journaled, it is to be forgotten.
+    pub(crate) fn leave(&self, id: &ContainerId) {
+        if let Some(memory) = self.lock().containers.get(id) {
+            memory.leave();
+        }
+    }
+
+    /// The container is gone from its engine, unless it came back, and its log with it; the mark that goes, too.
     pub(crate) fn forget(&self, id: &ContainerId) -> Option<Mark> {
-        self.lock().containers.remove(id).map(|memory| memory.no_mark())
+        let mut positions = self.lock();
+        positions.containers.get(id).filter(|memory| memory.is_left())?;
+        positions.containers.remove(id).map(|memory| memory.no_mark())
     }
 
     /// The marks as they are to be.
@@ -170,6 +221,8 @@ mod tests {
         let last = positions.of(&host(), &id(1)).last().unwrap();
         assert_eq!((last.timestamp, last.ordinal, last.is_partial), (at(-7), 3, true));
         assert_eq!(positions.floor(), Some(at(-9)), "what was never read begins where dockstream was stopped");
+        assert!(positions.forget(&id(1)).is_none(), "it is there");
+        positions.leave(&id(1));
         let mark = positions.forget(&id(1)).unwrap();
         assert_eq!((mark.source, mark.position), (own, None));
     }
@@ -190,8 +243,25 @@ mod tests {
         let is_finished = |run| positions.is_finished(&id(1), run, None, FirstSight::Now);
         assert!(is_finished(Some(at(1))));
         assert!(!is_finished(Some(at(2))) && !is_finished(None));
+        positions.leave(&id(1));
         positions.forget(&id(1));
         assert!(!is_finished(Some(at(1))));
+    }
+
+    #[test]
+    fn a_run_that_ended_while_it_was_not_wanted_is_not_read_and_the_next_one_is_whole() {
+        let (positions, run) = (LogPositions::default(), Some(at(20)));
+        positions.begin(at(10));
+        assert!(positions.pass_over(&host(), &id(1), run, FirstSight::Now));
+        assert!(!positions.pass_over(&host(), &id(1), run, FirstSight::Now), "that is known");
+        positions.come_in(&id(1), run, false, at(50));
+        assert!(positions.is_finished(&id(1), run, None, FirstSight::Now));
+        assert!(!positions.is_finished(&id(1), Some(at(60)), None, FirstSight::Now));
+        positions.pass_over(&host(), &id(1), run, FirstSight::Now);
+        positions.come_in(&id(1), Some(at(30)), false, at(50));
+        let is_finished = |end| positions.is_finished(&id(1), Some(at(30)), Some(at(end)), FirstSight::Now);
+        assert!(!is_finished(40) && is_finished(29));
+        assert!(!positions.pass_over(&host(), &id(2), run, FirstSight::All), "it is wanted whole");
     }
 
     #[test]

@@ -59,11 +59,15 @@ pub enum Track {
     Exactly {
         /// There are.
         subjects: Vec<Subject>,
+        /// There, too, and not wanted.
+        others: Vec<Subject>,
         /// In doubt: followed on if they are, and not begun if they are not.
         unsure: HashSet<ContainerId>,
     },
     /// This one too, or with this new subject.
     Follow(Box<Subject>),
+    /// This one is there, and is not wanted, or not any more.
+    PassOver(Box<Subject>),
     /// A run of this one is over: it has no stats before the next.
     Ended(ContainerId),
     /// This one is gone.
@@ -84,6 +88,13 @@ impl Message for Forget {
     type Result = ();
 }
 
+/// A container is passed over, and its last lines are journaled: the next life is to know.
+struct PassedOver(ContainerId);
+
+impl Message for PassedOver {
+    type Result = ();
+}
+
 /// The actor.
 pub struct StreamSet {
     cell: Cell,
@@ -100,7 +111,7 @@ static NEXT_SERIES: AtomicU64 = AtomicU64::new(0);
 /// A stream's mailbox holds signals only.
 const STREAM_PERMITS: u32 = 1;
 
-/// The last lines of a container that is gone have reached the journal by now: what they leave there can go.
+/// The last lines of a container have reached the journal by now: where it is gone, what they leave there can go.
 const SETTLED: Duration = Duration::from_secs(30);
 
 /// A stream has this long to hand on the frame it holds.
@@ -123,8 +134,30 @@ impl StreamSet {
         }
         if subject.wants_logs {
             let (positions, first_sight) = (&self.logs.positions, self.logs.first_sight);
+            positions.come_in(id, subject.meta.run, subject.state.is_live(), self.engine_now());
             let is_finished = positions.is_finished(id, subject.meta.run, subject.ended_at, first_sight);
             self.follow_log(&subject, subject.state.has_log() && !is_finished);
+        }
+    }
+
+    /// Follows nothing of a container that is there and not wanted. A run that was wanted is read to its end: where the
+    /// end is what made it unwanted, its last lines are not.
+    fn pass_over(&self, subject: &Subject, ctx: &mut Context<Self>) {
+        let (id, run, positions) = (&subject.meta.container_id, subject.meta.run, &self.logs.positions);
+        self.leave_stats(id);
+        if !subject.wants_logs {
+            return;
+        }
+        let is_over = subject.state.has_log() && !subject.state.has_stats();
+        if is_over && positions.is_open(id, run, subject.ended_at) {
+            return self.follow_log(subject, true);
+        }
+        let stopped = self.deps.roster.lock().stop(Kind::Log, id);
+        if let Some(series) = stopped {
+            self.deps.group.remove(child_id(id, series));
+        }
+        if positions.pass_over(self.logs.engine.host(), id, run, self.logs.first_sight) {
+            ctx.notify_later(PassedOver(id.clone()), SETTLED);
         }
     }
 
@@ -161,7 +194,7 @@ impl StreamSet {
     /// Where containers begin whose log was never read: in this life where it began, in the next a little before
     /// this one ends.
     fn keep_floor(&mut self, knows_all: bool, ctx: &mut Context<Self>) {
-        let now = self.logs.link.engine_now().unwrap_or_else(|| Timestamp::from(SystemTime::now()));
+        let now = self.engine_now();
         if self.logs.positions.begin(now) {
             self.mark(floor_mark(self.logs.engine.host(), now), ctx);
         }
@@ -174,6 +207,10 @@ impl StreamSet {
         {
             self.mark(floor_mark(self.logs.engine.host(), known_at), ctx);
         }
+    }
+
+    fn engine_now(&self) -> Timestamp {
+        self.logs.link.engine_now().unwrap_or_else(|| Timestamp::from(SystemTime::now()))
     }
 
     fn mark(&self, mark: Mark, ctx: &mut Context<Self>) {
@@ -200,6 +237,7 @@ impl StreamSet {
     /// The log of a container that is gone is read on as long as the engine tells it.
     fn leave(&self, id: &ContainerId, ctx: &mut Context<Self>) {
         self.leave_stats(id);
+        self.logs.positions.leave(id);
         let is_read = self.deps.roster.lock().leave(Kind::Log, id);
         if !is_read {
             ctx.notify_later(Forget(id.clone()), SETTLED);
@@ -241,15 +279,17 @@ impl Handler<Track> for StreamSet {
         self.deps.faults.strike(Point::StreamSet);
         self.keep_floor(matches!(track, Track::Exactly { .. }), ctx);
         match track {
-            Track::Exactly { subjects, unsure } => {
-                let wanted: HashSet<&ContainerId> =
-                    subjects.iter().map(|subject| &subject.meta.container_id).chain(&unsure).collect();
+            Track::Exactly { subjects, others, unsure } => {
+                let there = subjects.iter().chain(&others).map(|subject| &subject.meta.container_id);
+                let there: HashSet<&ContainerId> = there.chain(&unsure).collect();
                 let known = self.deps.roster.containers().into_iter().chain(self.logs.positions.containers());
-                let left: HashSet<ContainerId> = known.filter(|id| !wanted.contains(id)).collect();
+                let left: HashSet<ContainerId> = known.filter(|id| !there.contains(id)).collect();
                 left.iter().for_each(|id| self.leave(id, ctx));
+                others.iter().for_each(|subject| self.pass_over(subject, ctx));
                 subjects.into_iter().for_each(|subject| self.follow(subject));
             }
             Track::Follow(subject) => self.follow(*subject),
+            Track::PassOver(subject) => self.pass_over(&subject, ctx),
             Track::Ended(id) => self.leave_stats(&id),
             Track::Leave(id) => self.leave(&id, ctx),
         }
@@ -266,6 +306,16 @@ impl Handler<Forget> for StreamSet {
             return;
         }
         if let Some(mark) = self.logs.positions.forget(&id) {
+            self.mark(mark, ctx);
+        }
+    }
+}
+
+impl Handler<PassedOver> for StreamSet {
+    type Result = ();
+
+    fn handle(&mut self, PassedOver(id): PassedOver, ctx: &mut Context<Self>) {
+        if let Some(mark) = self.logs.positions.passed_over(&id) {
             self.mark(mark, ctx);
         }
     }

@@ -129,6 +129,13 @@ impl Streams {
         self.ending.contains(&key)
     }
 
+    /// A stream is to end, and reports it: until then there is no other. Its number.
+    pub fn stop(&mut self, kind: Kind, id: &ContainerId) -> Option<u64> {
+        let series = self.followed.get(&(kind, id.clone()))?.series;
+        self.leave(kind, id);
+        Some(series)
+    }
+
     /// True where there is a stream, ending or not.
     pub fn has(&self, kind: Kind, id: &ContainerId) -> bool {
         let key = (kind, id.clone());

@@ -13,6 +13,7 @@ mod images;
 mod inventory;
 mod lives;
 mod logs;
+mod passed_over;
 mod selection;
 mod sinks;
 mod stats;
