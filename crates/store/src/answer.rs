@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use model::{ContainerState, HostName, HostRecord, HostStatus, Sample, StatsRecord, Timestamp};
-use serde::Serialize;
+use model::{ContainerState, HostName, HostRecord, HostStatus, LossRecord, NodeName, Sample, StatsRecord, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::Resolution;
 
@@ -68,9 +68,9 @@ impl From<StatsRecord> for LatestStats {
     }
 }
 
-/// A container's stats over time.
+/// Stats over time: a container's, or of all together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct History {
+pub struct History<P = HistoryPoint> {
     /// What the points are made from.
     pub resolution: Resolution,
     /// Length of a step; `None` where every point is one sample.
@@ -80,7 +80,7 @@ pub struct History {
     /// The moment after the last.
     pub to: Timestamp,
     /// The points, oldest first. A step without samples has none.
-    pub points: Vec<HistoryPoint>,
+    pub points: Vec<P>,
 }
 
 /// One step of a history, or one sample.
@@ -129,6 +129,82 @@ pub struct HistoryPoint {
     /// Growth per second, over the time for which it is known.
     #[serde(flatten)]
     pub rates: Rates,
+}
+
+/// One step of a history of all containers together. Where nothing of a value is known it is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TotalsPoint {
+    /// Begin of the step.
+    pub timestamp: Timestamp,
+    /// Containers with samples in it.
+    pub containers: u64,
+    /// Their samples.
+    pub samples: u64,
+    /// Sum of the mean CPU use of each: 100 is one full core.
+    pub cpu_usage_percent: Option<f64>,
+    /// CPU time used.
+    pub cpu_usage_delta_ns: Option<u64>,
+    /// Time throttled.
+    pub cpu_throttled_delta_ns: Option<u64>,
+    /// Sum of the mean memory in use of each.
+    pub memory_usage_bytes: Option<u64>,
+    /// Bytes received. Containers with the network of another one count that traffic once.
+    pub network_rx_delta_bytes: Option<u64>,
+    /// Bytes sent, likewise.
+    pub network_tx_delta_bytes: Option<u64>,
+    /// Bytes read from block devices.
+    pub block_read_delta_bytes: Option<u64>,
+    /// Bytes written to block devices.
+    pub block_write_delta_bytes: Option<u64>,
+    /// Sum of the most processes and threads of each.
+    pub pids: Option<u64>,
+    /// Growth per second, summed up.
+    #[serde(flatten)]
+    pub rates: Rates,
+}
+
+impl TotalsPoint {
+    /// Adds the same step of one container. Its traffic counts unless its network is that of another one.
+    pub(crate) fn add(&mut self, of: &HistoryPoint, has_own_network: bool) {
+        fn add<T: std::ops::Add<Output = T> + Copy>(sum: &mut Option<T>, value: Option<T>) {
+            *sum = match (*sum, value) {
+                (Some(sum), Some(value)) => Some(sum + value),
+                (sum, value) => sum.or(value),
+            };
+        }
+        self.containers += 1;
+        self.samples += of.samples;
+        add(&mut self.cpu_usage_percent, of.cpu_usage_percent);
+        add(&mut self.cpu_usage_delta_ns, of.cpu_usage_delta_ns);
+        add(&mut self.cpu_throttled_delta_ns, of.cpu_throttled_delta_ns);
+        add(&mut self.memory_usage_bytes, of.memory_usage_bytes);
+        add(&mut self.block_read_delta_bytes, of.block_read_delta_bytes);
+        add(&mut self.block_write_delta_bytes, of.block_write_delta_bytes);
+        add(&mut self.pids, of.pids);
+        add(&mut self.rates.cpu_throttled_ns_per_second, of.rates.cpu_throttled_ns_per_second);
+        add(&mut self.rates.block_read_bytes_per_second, of.rates.block_read_bytes_per_second);
+        add(&mut self.rates.block_write_bytes_per_second, of.rates.block_write_bytes_per_second);
+        if has_own_network {
+            add(&mut self.network_rx_delta_bytes, of.network_rx_delta_bytes);
+            add(&mut self.network_tx_delta_bytes, of.network_tx_delta_bytes);
+            add(&mut self.rates.network_rx_bytes_per_second, of.rates.network_rx_bytes_per_second);
+            add(&mut self.rates.network_tx_bytes_per_second, of.rates.network_tx_bytes_per_second);
+        }
+    }
+}
+
+/// A loss as it was reported. Serialises flat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredLoss {
+    /// The dockstream process that reported it.
+    pub node: NodeName,
+    /// Which start of that process: it grows with each.
+    pub epoch: u64,
+    /// The report's number in that epoch.
+    pub sequence: u64,
+    /// What was lost.
+    #[serde(flatten)]
+    pub record: LossRecord,
 }
 
 /// Everything summed up.
@@ -199,6 +275,12 @@ impl Totals {
             newest_sample_at: latest.iter().map(|latest| latest.record.timestamp).max(),
         }
     }
+}
+
+/// A mean of whole numbers, as one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of counts lies among them")]
+pub(crate) fn rounded(mean: Option<f64>) -> Option<u64> {
+    mean.map(|mean| mean.round() as u64)
 }
 
 /// The sum of what is known; `None` where nothing is.

@@ -5,6 +5,9 @@ use std::time::Duration;
 use model::{ContainerId, ContainerState, HostName, ImageState};
 use serde::Serialize;
 
+/// Why a store is `Unavailable` whose file or tables are not made yet.
+pub const NOTHING_STORED: &str = "nothing has been stored yet";
+
 /// One of several containers that a selector names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Candidate {

@@ -4,20 +4,23 @@
 //! `None`, and a gap in the data is a gap in the answer.
 
 mod answer;
+pub mod clickhouse;
 mod cursor;
 mod error;
 mod query;
 mod resolution;
+mod select;
 pub mod sqlite;
 
 use async_trait::async_trait;
 use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LogRecord, Timestamp};
 
-pub use answer::{History, HistoryPoint, LatestStats, Listed, Rates, Totals};
-pub use error::{Candidate, ErrorClass, ImageCandidate, StoreError};
+pub use answer::{History, HistoryPoint, LatestStats, Listed, Rates, StoredLoss, Totals, TotalsPoint};
+pub use clickhouse::ClickHouseStore;
+pub use error::{Candidate, ErrorClass, ImageCandidate, NOTHING_STORED, StoreError};
 pub use query::{
     ContainerFilter, ContainerKey, DEFAULT_LIMIT, DEFAULT_POINTS, EventFilter, HistoryQuery, ImageFilter, LabelMatch,
-    LogFilter, MAX_LIMIT, MAX_POINTS, Page, RevpFilter, Selector,
+    LogFilter, LossFilter, MAX_LIMIT, MAX_POINTS, Page, RevpFilter, Selector,
 };
 pub use resolution::{Plan, Resolution};
 pub use sqlite::SqliteStore;
@@ -25,7 +28,7 @@ pub use sqlite::SqliteStore;
 /// Queries over what the sinks stored. Shared as `Arc<dyn Store>`; every call is bounded in time and in rows.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// The kind of database: `sqlite`, …
+    /// The kind of database: `sqlite`, `clickhouse`, …
     fn source(&self) -> &'static str;
 
     /// Containers in their latest state, by name, then host, then id. Removed ones only where the filter asks.
@@ -49,10 +52,14 @@ pub trait Store: Send + Sync + 'static {
     /// Sums over the newest samples received at `since` or later, and counts of containers and hosts.
     async fn totals(&self, since: Timestamp) -> Result<Totals, StoreError>;
 
-    /// Events, the newest first.
+    /// All containers together over time: by the minute at the finest, as they are not sampled at the same moments.
+    async fn total_history(&self, query: &HistoryQuery) -> Result<History<TotalsPoint>, StoreError>;
+
+    /// Events, the newest first; of one moment by host, type, action and actor, backwards.
     async fn events(&self, filter: &EventFilter, page: &Page) -> Result<Listed<EventRecord>, StoreError>;
 
-    /// The newest lines of a container, the oldest of them first; the next page has older ones.
+    /// The newest lines of a container, the oldest of them first; the next page has older ones. Of one moment those of
+    /// standard output come first.
     async fn logs(
         &self,
         container: &ContainerKey,
@@ -78,6 +85,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Hosts in their latest state, by name.
     async fn hosts(&self) -> Result<Vec<HostRecord>, StoreError>;
+
+    /// The host of that name in its latest state; `None` where it is not watched.
+    async fn host(&self, name: &str) -> Result<Option<HostRecord>, StoreError> {
+        Ok(self.hosts().await?.into_iter().find(|host| host.host.as_str() == name))
+    }
+
+    /// What was reported as lost, the newest first.
+    async fn losses(&self, filter: &LossFilter, page: &Page) -> Result<Listed<StoredLoss>, StoreError>;
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::convert::Infallible;
 use std::str::FromStr;
 
-use model::{ContainerId, ContainerRecord, ContainerState, HostName, ImageState, LogStream, Timestamp};
+use model::{
+    ContainerId, ContainerRecord, ContainerState, HostName, ImageState, LogStream, LossReason, Stream, Timestamp,
+};
 
 use crate::Resolution;
 
@@ -15,6 +17,9 @@ pub const MAX_LIMIT: usize = 1_000;
 pub const DEFAULT_POINTS: usize = 1_500;
 /// Points of a history, at most.
 pub const MAX_POINTS: usize = 11_000;
+
+/// Bytes of log lines in a page, at most; one line may exceed it.
+pub(crate) const PAGE_BYTES: usize = 4 << 20;
 
 /// Which part of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,6 +189,21 @@ pub struct LogFilter {
     /// The first moment.
     pub from: Option<Timestamp>,
     /// The moment after the last.
+    pub to: Option<Timestamp>,
+}
+
+/// Which losses. What is not set takes all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LossFilter {
+    /// What was lost.
+    pub stream: Option<Stream>,
+    /// The sink that did not get it, exactly.
+    pub sink: Option<String>,
+    /// Why.
+    pub reason: Option<LossReason>,
+    /// Of which something was lost at this moment or later.
+    pub from: Option<Timestamp>,
+    /// Of which something was lost before this moment.
     pub to: Option<Timestamp>,
 }
 

@@ -125,7 +125,51 @@ impl Plan {
     }
 }
 
-/// `a / b` rounded up, for positive numbers.
+impl Plan {
+    /// The range to look at: of samples the one that is asked for; of rollups every step that it touches, whole, as a
+    /// bucket cannot be told apart.
+    pub fn range(&self, query: &HistoryQuery) -> (Timestamp, Timestamp) {
+        match self.resolution {
+            Resolution::Raw => (query.from, query.to),
+            _ => {
+                let (from, to) = (query.from.as_nanos(), query.to.as_nanos());
+                let first = from.div_euclid(self.step_ns).saturating_mul(self.step_ns);
+                let last = (to - 1).div_euclid(self.step_ns).saturating_mul(self.step_ns);
+                (Timestamp::from_nanos(first), Timestamp::from_nanos(last.saturating_add(self.step_ns)))
+            }
+        }
+    }
+
+    /// The plan for the next coarser resolution, over what it has whole inside the range of `query`: for where this one
+    /// has nothing, as it is kept for a shorter time. `None` where there is nothing coarser.
+    pub(crate) fn coarser(&self, query: &HistoryQuery) -> Option<(Self, HistoryQuery)> {
+        let resolution = match self.resolution {
+            Resolution::Raw => Resolution::Minute,
+            Resolution::Minute => Resolution::Hour,
+            Resolution::Hour => Resolution::Day,
+            Resolution::Day => return None,
+        };
+        let unit = resolution.step_ns()?;
+        let from = div_ceil(query.from.as_nanos(), unit).checked_mul(unit)?;
+        let to = query.to.as_nanos().div_euclid(unit).checked_mul(unit)?;
+        let inside = HistoryQuery {
+            from: Timestamp::from_nanos(from),
+            to: Timestamp::from_nanos(to),
+            resolution: Some(resolution),
+            ..*query
+        };
+        Some((Self::new(&inside).ok()?, inside))
+    }
+
+    /// The plan for a history of totals: of rollups at the finest, as containers are not sampled at the same moments.
+    pub(crate) fn of_totals(query: &HistoryQuery) -> Result<Self, StoreError> {
+        let length = query.to.nanos_since(query.from);
+        let resolution = query.resolution.unwrap_or(Resolution::for_range(length)).max(Resolution::Minute);
+        Self::new(&HistoryQuery { resolution: Some(resolution), ..*query })
+    }
+}
+
+/// `a / b` rounded up, for a positive `b`.
 fn div_ceil(a: i64, b: i64) -> i64 {
     a.div_euclid(b) + i64::from(a.rem_euclid(b) > 0)
 }
@@ -183,6 +227,38 @@ mod tests {
     }
 
     #[test]
+    fn rollups_are_asked_for_whole_steps_and_samples_for_the_range_itself() {
+        let at = |seconds: i64| Timestamp::from_nanos(seconds * SECOND);
+        let query =
+            |resolution| HistoryQuery { from: at(90), to: at(150), resolution: Some(resolution), max_points: 10 };
+        let range = |resolution| Plan::new(&query(resolution)).unwrap().range(&query(resolution));
+        assert_eq!(range(Resolution::Raw), (at(90), at(150)));
+        assert_eq!(range(Resolution::Minute), (at(60), at(180)));
+        assert_eq!(range(Resolution::Day), (at(0), at(86_400)));
+    }
+
+    #[test]
+    fn a_coarser_plan_keeps_inside_the_range() {
+        let at = |seconds: i64| Timestamp::from_nanos(seconds * SECOND);
+        let query = HistoryQuery { from: at(90), to: at(7_300), resolution: None, max_points: 1_500 };
+        let raw = Plan::new(&HistoryQuery { resolution: Some(Resolution::Raw), ..query.clone() }).unwrap();
+        let (minutes, inside) = raw.coarser(&query).unwrap();
+        assert_eq!((minutes.resolution, inside.from, inside.to), (Resolution::Minute, at(120), at(7_260)));
+        let (hours, inside) = minutes.coarser(&query).unwrap();
+        assert_eq!((hours.resolution, inside.from, inside.to), (Resolution::Hour, at(3_600), at(7_200)));
+        assert_eq!(hours.coarser(&query), None, "there is no whole day in it");
+    }
+
+    #[test]
+    fn totals_are_never_told_sample_by_sample() {
+        let at = |seconds: i64| Timestamp::from_nanos(seconds * SECOND);
+        for resolution in [None, Some(Resolution::Raw)] {
+            let query = HistoryQuery { from: at(0), to: at(600), resolution, max_points: 100 };
+            assert_eq!(Plan::of_totals(&query).unwrap().resolution, Resolution::Minute);
+        }
+    }
+
+    #[test]
     fn a_range_of_all_time_is_planned_without_overflow() {
         let query = HistoryQuery {
             from: Timestamp::from_nanos(-5),
@@ -192,5 +268,7 @@ mod tests {
         };
         let plan = Plan::new(&query).unwrap();
         assert!(steps(query.from, query.to, plan.step_ns) <= 2);
+        let (from, to) = plan.range(&query);
+        assert!(from <= query.from && to >= query.to);
     }
 }

@@ -5,7 +5,7 @@ use std::future::pending;
 use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LogRecord, Timestamp};
 use store::{
     ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, ImageFilter, LatestStats, Listed, LogFilter,
-    Page, Selector, Store, StoreError, Totals,
+    LossFilter, Page, Selector, Store, StoreError, StoredLoss, Totals, TotalsPoint,
 };
 
 pub struct StuckStore;
@@ -33,6 +33,9 @@ impl Store for StuckStore {
     async fn totals(&self, _: Timestamp) -> Result<Totals, StoreError> {
         pending().await
     }
+    async fn total_history(&self, _: &HistoryQuery) -> Result<History<TotalsPoint>, StoreError> {
+        pending().await
+    }
     async fn events(&self, _: &EventFilter, _: &Page) -> Result<Listed<EventRecord>, StoreError> {
         pending().await
     }
@@ -49,6 +52,9 @@ impl Store for StuckStore {
         pending().await
     }
     async fn hosts(&self) -> Result<Vec<HostRecord>, StoreError> {
+        pending().await
+    }
+    async fn losses(&self, _: &LossFilter, _: &Page) -> Result<Listed<StoredLoss>, StoreError> {
         pending().await
     }
 }

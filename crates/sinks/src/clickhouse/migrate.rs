@@ -128,8 +128,8 @@ async fn apply(
     for statement in Statement::all(sql) {
         let done = match statement.kind {
             Kind::Table | Kind::View => found.contains_key(&statement.name),
-            // A table that is made anew needs its changes again.
-            Kind::Change => applied && found.contains_key(&statement.name),
+            // What is made anew needs its changes again.
+            Kind::Change | Kind::Query => applied && found.contains_key(&statement.name),
         };
         if done {
             continue;

@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "rollups", sql: include_str!("../../../../schemas/clickhouse/0004_rollups.sql") },
     Migration { version: 5, name: "codecs", sql: include_str!("../../../../schemas/clickhouse/0005_codecs.sql") },
     Migration { version: 6, name: "events", sql: include_str!("../../../../schemas/clickhouse/0006_events.sql") },
+    Migration { version: 7, name: "rates", sql: include_str!("../../../../schemas/clickhouse/0007_rates.sql") },
 ];
 
 /// Behind its name in a cluster: the part of a table that lies on one shard.
@@ -31,6 +32,8 @@ pub(super) enum Kind {
     View,
     /// Of a table that is there: done once.
     Change,
+    /// Of what a view that is there asks: done once.
+    Query,
 }
 
 /// A statement of a migration.
@@ -46,6 +49,7 @@ pub(super) struct Statement {
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS ";
 const VIEW: &str = "CREATE MATERIALIZED VIEW IF NOT EXISTS ";
 const CHANGE: &str = "ALTER TABLE ";
+const QUERY: &str = "MODIFY QUERY ";
 
 impl Statement {
     /// Those of a script. Comments are lines of their own; no literal holds a semicolon.
@@ -60,6 +64,7 @@ impl Statement {
             .into_iter()
             .find_map(|(kind, head)| Some((kind, text.strip_prefix(head)?)))?;
         let (name, rest) = rest.split_once(char::is_whitespace)?;
+        let kind = if kind == Kind::Change && rest.starts_with(QUERY) { Kind::Query } else { kind };
         Some(Self { kind, name: name.to_owned(), rest: rest.trim_start().to_owned() })
     }
 
@@ -69,6 +74,7 @@ impl Statement {
             Kind::Table => format!("table {} made", self.name),
             Kind::View => format!("view {} made", self.name),
             Kind::Change => format!("table {} changed", self.name),
+            Kind::Query => format!("view {} changed", self.name),
         }
     }
 
@@ -78,7 +84,7 @@ impl Statement {
         let head = match self.kind {
             Kind::Table => TABLE,
             Kind::View => VIEW,
-            Kind::Change => CHANGE,
+            Kind::Change | Kind::Query => CHANGE,
         };
         vec![format!("{head}{name} {rest}")]
     }
@@ -98,16 +104,8 @@ impl Statement {
                     shard_of(rest)
                 ),
             ],
-            Kind::View => {
-                let mut words: Vec<String> = rest.split(' ').map(str::to_owned).collect();
-                for index in 1..words.len() {
-                    let before = words[index - 1].trim_start_matches(|c: char| c != '\n').trim();
-                    if words[index - 1] == "TO" || before == "FROM" {
-                        words[index] = format!("{database}.{}{LOCAL}", words[index]);
-                    }
-                }
-                vec![format!("{VIEW}{database}.{name} {on} {}", words.join(" "))]
-            }
+            Kind::View => vec![format!("{VIEW}{database}.{name} {on} {}", over_parts(rest, &database))],
+            Kind::Query => vec![format!("{CHANGE}{database}.{name} {on} {}", over_parts(rest, &database))],
             Kind::Change => {
                 let of = |table: &str| format!("{CHANGE}{table} {on} {rest}");
                 // How columns are packed is a matter of the parts; which there are, of the whole too.
@@ -116,6 +114,18 @@ impl Statement {
             }
         }
     }
+}
+
+/// What a view reads and fills: the parts of the tables.
+fn over_parts(rest: &str, database: &str) -> String {
+    let mut words: Vec<String> = rest.split(' ').map(str::to_owned).collect();
+    for index in 1..words.len() {
+        let before = words[index - 1].trim_start_matches(|c: char| c != '\n').trim();
+        if words[index - 1] == "TO" || before == "FROM" {
+            words[index] = format!("{database}.{}{LOCAL}", words[index]);
+        }
+    }
+    words.join(" ")
 }
 
 /// The same table with an engine that is replicated. Where its data lie in the keeper is up to the server's
@@ -176,6 +186,7 @@ mod tests {
             match statement.kind {
                 Kind::Table => assert!(rest.contains("non_replicated_deduplication_window = "), "{rest}"),
                 Kind::View => assert!(rest.starts_with("TO "), "{rest}"),
+                Kind::Query => assert!(rest.starts_with("MODIFY QUERY SELECT"), "{rest}"),
                 // What a distributed table takes, and what it need not know: a statement is of one of the two.
                 Kind::Change => {
                     let added = |line: &str| line.starts_with("ADD COLUMN IF NOT EXISTS ");
@@ -200,6 +211,9 @@ mod tests {
         let view = with("container_stats_1m_view").remove(0);
         assert!(view.contains("_view ON CLUSTER '{cluster}' TO `docker`.container_stats_1m_local AS SELECT"), "{view}");
         assert!(view.contains("\nFROM `docker`.container_stats_local AS source\n"), "{view}");
+        let query =
+            with("ALTER TABLE `docker`.container_stats_1m_view ON CLUSTER '{cluster}' MODIFY QUERY SELECT").remove(0);
+        assert!(query.contains("\nFROM `docker`.container_stats_local AS source\n"), "{query}");
         let keys: BTreeSet<_> = ["container_stats ", "container_events ", "containers ", "host_health ", "losses "]
             .into_iter()
             .map(|table| {

@@ -31,7 +31,7 @@ fn without_rollups(server: &ClickHouse, config: &ClickHouseConfig) {
              applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = ReplacingMergeTree ORDER BY version"
     ));
     // Nobody could write without the columns that others add.
-    let others = MIGRATIONS.iter().filter(|migration| !["rollups", "codecs"].contains(&migration.name));
+    let others = MIGRATIONS.iter().filter(|migration| !["rollups", "codecs", "rates"].contains(&migration.name));
     for Migration { version, name, sql } in others {
         for statement in Statement::all(sql) {
             for sql in statement.alone() {
@@ -65,8 +65,10 @@ async fn a_new_database_gets_every_table_and_the_second_time_there_is_nothing_to
     assert!(done.contains(&"0001 initial: table container_stats made".to_owned()), "{done:?}");
     assert!(done.contains(&"0004 rollups: view container_stats_1m_view made".to_owned()), "{done:?}");
     let statements = MIGRATIONS.iter().flat_map(|migration| Statement::all(migration.sql));
-    let mut expected: BTreeSet<String> =
-        statements.filter(|statement| statement.kind != Kind::Change).map(|statement| statement.name).collect();
+    let mut expected: BTreeSet<String> = statements
+        .filter(|statement| matches!(statement.kind, Kind::Table | Kind::View))
+        .map(|statement| statement.name)
+        .collect();
     expected.insert("schema_migrations".into());
     assert_eq!(tables(server, &config), expected);
     assert_eq!(steps(&config).await, [""; 0]);
@@ -127,6 +129,7 @@ async fn an_upgrade_that_was_cut_short_is_finished_and_a_table_that_was_removed_
         "0001 initial: table container_stats made",
         "0004 rollups: view container_stats_1m_view made",
         "0005 codecs: table container_stats changed",
+        "0007 rates: view container_stats_1m_view changed",
     ];
     assert_eq!(done, expected);
     assert_eq!(steps(&config).await, [""; 0]);
@@ -165,7 +168,12 @@ async fn rollups_hold_what_the_samples_say_however_often_they_were_sent() {
     for number in 0..6u32 {
         let at = noon() + minute * (number * 25);
         let known = (0..40).map(|index| stats(index % 3 + u64::from(number), at + Duration::from_secs(index)));
-        let unknown = (0..5).map(|index| unknown_stats(99, at + Duration::from_secs(index)));
+        let unknown = (0..5).map(|index| {
+            let mut row = unknown_stats(99, at + Duration::from_secs(index));
+            // Of some the time is known, and nothing else.
+            row.sample.interval_ns = (index > 2).then_some(1_000_000_007 + index);
+            row
+        });
         let rows: Vec<_> = known.chain(unknown).collect();
         let work = range(u64::from(number), vec![batch(1 + u64::from(number) * 45, Rows::Stats(rows.into()))]);
         // Stored, and the acknowledgement lost: once, and once with another process behind it.
@@ -180,6 +188,10 @@ async fn rollups_hold_what_the_samples_say_however_often_they_were_sent() {
     let sums = "sum(interval_ns), sum(cpu_usage_delta_ns), sum(cpu_throttled_delta_ns), sum(network_rx_delta_bytes),
                 sum(network_tx_delta_bytes), sum(block_read_delta_bytes), sum(block_write_delta_bytes),
                 max(memory_limit_bytes), max(online_cpus), max(pids_limit), max(run), anyLast(labels['team'])";
+    let unknown = ["cpu_throttled", "network_rx", "network_tx", "block_read", "block_write"];
+    let delta = |of: &str| format!("{of}_delta_{}", if of == "cpu_throttled" { "ns" } else { "bytes" });
+    let unknown_raw = unknown.map(|of| format!("sumIf(ifNull(interval_ns, 0), {} IS NULL)", delta(of))).join(", ");
+    let unknown_states = unknown.map(|of| format!("sum({of}_unknown_ns)")).join(", ");
     let gauges = ["cpu_usage_percent", "memory_usage_bytes", "memory_usage_percent", "pids"];
     let of = |gauge: &str| format!("min({gauge}), round(avg({gauge}), 6), max({gauge})");
     let raw = gauges.map(of).join(", ");
@@ -188,11 +200,11 @@ async fn rollups_hold_what_the_samples_say_however_often_they_were_sent() {
     for (bucket, start) in [("1m", "toStartOfMinute"), ("1h", "toStartOfHour"), ("1d", "toStartOfDay")] {
         let by = "container_name, image, compose_project, compose_service, host, container_id";
         let expected = server.query(&format!(
-            "SELECT {by}, {start}(timestamp) AS bucket, count(), {sums}, {raw} FROM {database}.container_stats
+            "SELECT {by}, {start}(timestamp) AS bucket, count(), {sums}, {unknown_raw}, {raw} FROM {database}.container_stats
              GROUP BY ALL ORDER BY container_id, bucket, compose_project"
         ));
         let found = server.query(&format!(
-            "SELECT {by}, bucket, sum(samples), {sums}, {states} FROM
+            "SELECT {by}, bucket, sum(samples), {sums}, {unknown_states}, {states} FROM
                  (SELECT *, timestamp AS bucket FROM {database}.container_stats_{bucket} FINAL)
              GROUP BY ALL ORDER BY container_id, bucket, compose_project"
         ));

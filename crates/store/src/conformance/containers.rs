@@ -200,6 +200,33 @@ pub(crate) async fn what_a_person_types_is_never_read_as_sql(mut subject: Subjec
     assert_eq!(error, StoreError::NotFound(nasty.into()));
 }
 
+pub(crate) async fn a_name_is_found_whatever_characters_it_has(mut subject: Subject) {
+    let odd = [
+        "back\\slash",
+        "quo'te",
+        "do\"uble",
+        "tab\tand\nline",
+        "{p0:String}",
+        "per%cent",
+        "?",
+        "\\N",
+        "ü\u{1f980}",
+        "back`tick",
+        "\\'",
+    ];
+    let rows: Vec<_> = (0..)
+        .zip(odd)
+        .map(|(number, name)| container("a", number, name, json!({ "labels": { name: name } })))
+        .collect();
+    subject.stored(Rows::Containers(rows.into())).await;
+    for name in odd {
+        let found = subject.store.container(&Selector::new(name)).await;
+        assert_eq!(found.map(|found| found.container_name), Ok(name.to_owned()));
+        let labels = vec![LabelMatch { key: name.into(), value: Some(name.into()) }];
+        assert_eq!(names(&subject, ContainerFilter { labels, ..ContainerFilter::default() }).await, [name]);
+    }
+}
+
 pub(crate) async fn a_cursor_of_another_list_is_refused(mut subject: Subject) {
     let rows: Vec<_> = (0..3).map(|number| container("a", number, &format!("web-{number}"), json!({}))).collect();
     subject.stored(Rows::Containers(rows.into())).await;

@@ -10,20 +10,20 @@ use model::{
 use serde_json::{Value, json};
 
 /// The start of an hour of yesterday: recent, so that no retention takes it.
-pub(super) fn start() -> Timestamp {
+pub(crate) fn start() -> Timestamp {
     let now = Timestamp::from(SystemTime::now());
     Timestamp::from_nanos((now.day() - 1) * 86_400_000_000_000 + 12 * 3_600_000_000_000)
 }
 
-pub(super) fn seconds(count: u64) -> Timestamp {
+pub(crate) fn seconds(count: u64) -> Timestamp {
     start() + Duration::from_secs(count)
 }
 
-pub(super) fn id(number: u64) -> ContainerId {
+pub(crate) fn id(number: u64) -> ContainerId {
     ContainerId::try_new(&format!("{number:016x}").repeat(4)).unwrap()
 }
 
-pub(super) fn container(host: &str, number: u64, name: &str, more: Value) -> ContainerRecord {
+pub(crate) fn container(host: &str, number: u64, name: &str, more: Value) -> ContainerRecord {
     let mut record = json!({
         "host": host,
         "container_id": id(number),
@@ -40,7 +40,7 @@ pub(super) fn container(host: &str, number: u64, name: &str, more: Value) -> Con
     serde_json::from_value(record).unwrap()
 }
 
-pub(super) fn event(second: u64, action: &str, more: Value) -> EventRecord {
+pub(crate) fn event(second: u64, action: &str, more: Value) -> EventRecord {
     let mut record = json!({
         "host": "a",
         "timestamp": seconds(second),
@@ -55,18 +55,18 @@ pub(super) fn event(second: u64, action: &str, more: Value) -> EventRecord {
     serde_json::from_value(record).unwrap()
 }
 
-pub(super) fn host(name: &str, status: &str, more: Value) -> HostRecord {
+pub(crate) fn host(name: &str, status: &str, more: Value) -> HostRecord {
     let mut record = json!({ "host": name, "url": "unix:///run/d.sock", "status": status, "observed_at": start() });
     merge(&mut record, more);
     serde_json::from_value(record).unwrap()
 }
 
-pub(super) fn merge(record: &mut Value, more: Value) {
+pub(crate) fn merge(record: &mut Value, more: Value) {
     let (Value::Object(record), Value::Object(more)) = (record, more) else { panic!("objects are merged") };
     record.extend(more);
 }
 
-pub(super) fn meta(host: &str, number: u64, name: &str) -> Arc<ContainerMeta> {
+pub(crate) fn meta(host: &str, number: u64, name: &str) -> Arc<ContainerMeta> {
     Arc::new(ContainerMeta {
         host: HostName::try_new(host).unwrap(),
         container_id: id(number),
@@ -79,7 +79,7 @@ pub(super) fn meta(host: &str, number: u64, name: &str) -> Arc<ContainerMeta> {
     })
 }
 
-pub(super) fn stats(meta: &Arc<ContainerMeta>, at: Timestamp, sample: Sample) -> StatsRecord {
+pub(crate) fn stats(meta: &Arc<ContainerMeta>, at: Timestamp, sample: Sample) -> StatsRecord {
     StatsRecord {
         meta: meta.clone(),
         timestamp: at,

@@ -1,12 +1,17 @@
 //! What every store promises. `conformance!(make)` makes a test of each promise; `make` is an async function
 //! that returns a [`Subject`]: an empty database, its store, and the sink that fills it.
 
+mod agreement;
 pub(crate) mod containers;
 pub(crate) mod events;
-mod fixtures;
+pub(crate) mod fixtures;
+mod generated;
 pub(crate) mod images;
 pub(crate) mod logs;
+pub(crate) mod losses;
+mod questions;
 pub(crate) mod stats;
+pub(crate) mod totals;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -56,6 +61,7 @@ macro_rules! conformance {
             an_ambiguous_name_tells_its_candidates_and_the_host_decides,
             a_name_that_was_given_again_means_the_container_that_is_there,
             what_a_person_types_is_never_read_as_sql,
+            a_name_is_found_whatever_characters_it_has,
             a_cursor_of_another_list_is_refused,
         );
         $crate::conformance::conformance!($make, events:
@@ -85,9 +91,19 @@ macro_rules! conformance {
             a_long_history_has_mean_lowest_and_highest_and_sums_of_deltas,
             more_samples_than_points_make_longer_steps,
             a_history_spans_restarts_and_ends_before_its_end,
-            totals_sum_what_is_known_and_count_a_shared_network_once,
+            a_history_of_rollups_has_whole_steps_also_at_its_ends,
             hosts_come_back_as_they_were_stored,
             a_host_that_is_no_longer_watched_is_not_listed_until_it_is_watched_again,
+        );
+        $crate::conformance::conformance!($make, totals:
+            totals_sum_what_is_known_and_count_a_shared_network_once,
+            a_history_of_totals_sums_the_containers_of_each_step,
+            a_history_of_totals_counts_a_shared_network_once,
+        );
+        $crate::conformance::conformance!($make, losses:
+            a_loss_comes_back_as_it_was_stored,
+            losses_are_paged_from_the_newest_without_repetition_or_gap,
+            losses_are_filtered_by_what_was_lost_where_why_and_when,
         );
     };
     ($make:path, $room:ident: $($promise:ident,)*) => {$(

@@ -1,13 +1,13 @@
-//! Promises about samples, totals and hosts.
+//! Promises about samples and hosts.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{ContainerMeta, NetworkScope, Rows, Sample, Timestamp};
+use model::{ContainerMeta, Rows, Sample, Timestamp};
 use serde_json::json;
 
 use super::Subject;
-use super::fixtures::{container, host, id, merge, meta, seconds, start, stats};
+use super::fixtures::{container, host, merge, meta, seconds, start, stats};
 use crate::{ContainerKey, DEFAULT_POINTS, HistoryQuery, Resolution};
 
 const SECOND: u64 = 1_000_000_000;
@@ -16,7 +16,7 @@ fn key(meta: &ContainerMeta) -> ContainerKey {
     ContainerKey { host: meta.host.clone(), container_id: meta.container_id.clone() }
 }
 
-fn sample(cpu: f64, memory: u64, received: u64) -> Sample {
+pub(super) fn sample(cpu: f64, memory: u64, received: u64) -> Sample {
     Sample {
         cpu_usage_percent: Some(cpu),
         memory_usage_bytes: Some(memory),
@@ -27,7 +27,7 @@ fn sample(cpu: f64, memory: u64, received: u64) -> Sample {
     }
 }
 
-fn query(from: Timestamp, to: Timestamp) -> HistoryQuery {
+pub(super) fn query(from: Timestamp, to: Timestamp) -> HistoryQuery {
     HistoryQuery { from, to, resolution: None, max_points: DEFAULT_POINTS }
 }
 
@@ -178,38 +178,15 @@ pub(crate) async fn a_history_spans_restarts_and_ends_before_its_end(mut subject
     assert_eq!(cpu, [Some(1.0), Some(2.0)]);
 }
 
-pub(crate) async fn totals_sum_what_is_known_and_count_a_shared_network_once(mut subject: Subject) {
-    let empty = subject.store.totals(start()).await.unwrap();
-    assert_eq!((empty.containers, empty.cpu_usage_percent, empty.newest_sample_at), (0, None, None));
-
-    let states = [("web", "running"), ("side", "running"), ("db", "exited"), ("gone", "removed")];
-    let containers: Vec<_> = (1..)
-        .zip(states)
-        .map(|(number, (name, state))| container("a", number, name, json!({ "state": state })))
-        .collect();
-    subject.stored(Rows::Containers(containers.into())).await;
-    let hosts = vec![
-        host("a", "up", json!({ "cpus": 4, "memory_bytes": 1_000 })),
-        host("b", "down", json!({ "last_error": "refused" })),
-    ];
-    subject.stored(Rows::Hosts(hosts.into())).await;
-    let mut side = stats(&meta("a", 2, "side"), seconds(2), sample(2.5, 20, 100));
-    side.network_scope = Some(NetworkScope::Shared(id(1)));
-    let unknown = stats(&meta("a", 3, "db"), seconds(1), Sample::default());
-    let rows = vec![stats(&meta("a", 1, "web"), seconds(1), sample(1.5, 10, 100)), side, unknown];
+pub(crate) async fn a_history_of_rollups_has_whole_steps_also_at_its_ends(mut subject: Subject) {
+    let web = meta("a", 1, "web");
+    let rows: Vec<_> = (0..180).map(|second| stats(&web, seconds(second), sample(1.0, 1, 1))).collect();
     subject.stored(Rows::Stats(rows.into())).await;
-
-    let totals = subject.store.totals(start()).await.unwrap();
-    assert_eq!((totals.containers, totals.containers_running, totals.containers_reporting), (3, 2, 3));
-    assert_eq!((totals.hosts, totals.hosts_up), (2, 1));
-    assert_eq!((totals.host_cpus, totals.host_memory_bytes), (Some(4), Some(1_000)));
-    assert_eq!((totals.cpu_usage_percent, totals.memory_usage_bytes), (Some(4.0), Some(30)));
-    assert_eq!(totals.rates.network_rx_bytes_per_second, Some(100.0));
-    assert_eq!(totals.rates.network_tx_bytes_per_second, None);
-    assert_eq!(totals.newest_sample_at, Some(seconds(2)));
-
-    let later = subject.store.totals(seconds(2) + Duration::from_millis(1)).await.unwrap();
-    assert_eq!((later.containers_reporting, later.cpu_usage_percent), (1, Some(2.5)));
+    let minutes = HistoryQuery { resolution: Some(Resolution::Minute), ..query(seconds(59), seconds(121)) };
+    let history = subject.store.history(&key(&web), &minutes).await.unwrap();
+    assert_eq!((history.from, history.to), (seconds(59), seconds(121)), "as it was asked");
+    let points: Vec<_> = history.points.iter().map(|point| (point.timestamp, point.samples)).collect();
+    assert_eq!(points, [(seconds(0), 60), (seconds(60), 60), (seconds(120), 60)]);
 }
 
 pub(crate) async fn hosts_come_back_as_they_were_stored(mut subject: Subject) {
@@ -228,7 +205,9 @@ pub(crate) async fn hosts_come_back_as_they_were_stored(mut subject: Subject) {
         }),
     );
     subject.stored(Rows::Hosts(vec![b.clone(), a.clone()].into())).await;
-    assert_eq!(subject.store.hosts().await.unwrap(), [a, b]);
+    assert_eq!(subject.store.hosts().await.unwrap(), [a.clone(), b]);
+    assert_eq!(subject.store.host("a").await.unwrap(), Some(a));
+    assert_eq!(subject.store.host("A").await.unwrap(), None);
 }
 
 pub(crate) async fn a_host_that_is_no_longer_watched_is_not_listed_until_it_is_watched_again(mut subject: Subject) {

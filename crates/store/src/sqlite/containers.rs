@@ -7,16 +7,13 @@ use rusqlite::{Connection, Row, params_from_iter};
 use super::pool::QueryError;
 use super::read::{Conditions, from_json, optional_json, optional_text, text, time, whole};
 use crate::query::is_id_prefix;
-use crate::{Candidate, ContainerFilter, Listed, Page, RevpFilter, Selector, StoreError, cursor};
+use crate::{ContainerFilter, Listed, Page, RevpFilter, Selector, cursor, select};
 
 const COLUMNS: &str = "host, container_id, container_name, image, image_id, compose_project, compose_service, state,
     status, pid, exit_code, oom_killed, error, created_at, started_at, finished_at, health_status,
     health_failing_streak, health_last_output, labels, ports, networks, mounts, network_scope, restart_policy,
     restart_count, cpu_limit_cores, memory_limit_bytes, pids_limit, observed_at, image_digest, environment, cpu_shares,
     cpuset_cpus, memory_reservation_bytes, memory_swap_limit_bytes, revp, exit_cause";
-
-/// Candidates told in an ambiguous answer, at most.
-const MAX_CANDIDATES: usize = 20;
 
 pub(super) fn list(
     connection: &Connection,
@@ -80,10 +77,9 @@ fn conditions(filter: &ContainerFilter) -> Conditions {
     conditions
 }
 
-/// A full id or a name is exact; a prefix counts where neither is found. What is still there goes before what
-/// was removed.
+/// A full id or a name is exact; a prefix counts where neither is found.
 pub(super) fn select(connection: &Connection, selector: &Selector) -> Result<ContainerRecord, QueryError> {
-    let text = selector.text.strip_prefix('/').unwrap_or(&selector.text);
+    let text = select::name_of(selector);
     let exact = matching(connection, "container_id = ? OR container_name = ?", [text, text], selector)?;
     let found = match exact {
         found if !found.is_empty() => found,
@@ -94,32 +90,7 @@ pub(super) fn select(connection: &Connection, selector: &Selector) -> Result<Con
         }
         none => none,
     };
-    let removed = |record: &ContainerRecord| record.state == ContainerState::Removed;
-    let (mut gone, mut there): (Vec<_>, Vec<_>) = found.into_iter().partition(removed);
-    match (there.len(), gone.len()) {
-        (1, _) => Ok(there.remove(0)),
-        (0, 0) => Err(StoreError::NotFound(selector.text.clone()).into()),
-        // Of several removed ones that had a name on one host, the last one is meant.
-        (0, _) if gone.iter().all(|record| record.host == gone[0].host && record.container_name == text) => {
-            let last = gone.iter().enumerate().max_by_key(|(_, record)| record.observed_at);
-            let (last, _) = last.expect("there is at least one");
-            Ok(gone.remove(last))
-        }
-        (0, 1) => Ok(gone.remove(0)),
-        _ => {
-            let candidates = if there.is_empty() { gone } else { there };
-            Err(StoreError::Ambiguous(candidates.into_iter().take(MAX_CANDIDATES).map(candidate).collect()).into())
-        }
-    }
-}
-
-fn candidate(record: ContainerRecord) -> Candidate {
-    Candidate {
-        host: record.host,
-        container_id: record.container_id,
-        container_name: record.container_name,
-        state: record.state,
-    }
+    Ok(select::container(found, selector)?)
 }
 
 fn matching(
@@ -131,10 +102,10 @@ fn matching(
     let mut conditions = Conditions::default();
     conditions.add(sql, values.map(|value| Value::Text(value.to_owned())));
     conditions.add_text("host = ?", selector.host.as_ref());
-    // Containers made anew under one name leave many removed ones: the newest are enough.
     let sql = format!(
-        "SELECT {COLUMNS} FROM containers WHERE {} ORDER BY state = 'removed', observed_at DESC LIMIT 100",
-        conditions.clause()
+        "SELECT {COLUMNS} FROM containers WHERE {} ORDER BY state = 'removed', observed_at DESC LIMIT {}",
+        conditions.clause(),
+        select::MAX_FOUND
     );
     let mut statement = connection.prepare_cached(&sql)?;
     statement.query_map(params_from_iter(conditions.values()), read_container)?.collect()

@@ -16,29 +16,33 @@ pub(super) fn list(
 ) -> Result<Listed<EventRecord>, QueryError> {
     let mut conditions = conditions(filter);
     if let Some(before) = &page.cursor {
-        let (timestamp, event): (i64, i64) = cursor::decode("events", before)?;
-        conditions.add("(timestamp, event) < (?, ?)", [Value::Integer(timestamp), Value::Integer(event)]);
+        let (timestamp, key): (i64, [String; 4]) = cursor::decode("events", before)?;
+        let [host, kind, action, actor] = key.map(Value::Text);
+        let key = [Value::Integer(timestamp), host, kind, action, actor];
+        conditions.add("(timestamp, host, type, action, actor_id) < (?, ?, ?, ?, ?)", key);
     }
     let rows = page.rows();
     let sql = format!(
         "SELECT host, timestamp, received_at, type, action, argument, actor_id, actor_name, container_id,
-             container_name, image, compose_project, compose_service, exit_code, signal, synthetic, attributes, event,
+             container_name, image, compose_project, compose_service, exit_code, signal, synthetic, attributes,
              exit_cause, labels
-         FROM container_events WHERE {} ORDER BY timestamp DESC, event DESC LIMIT {}",
+         FROM container_events WHERE {}
+         ORDER BY timestamp DESC, host DESC, type DESC, action DESC, actor_id DESC LIMIT {}",
         conditions.clause(),
         rows + 1
     );
     let mut statement = connection.prepare(&sql)?;
-    let found = statement
-        .query_map(params_from_iter(conditions.values()), |row| Ok((read_event(row)?, row.get::<_, i64>(17)?)))?;
-    let mut found: Vec<(EventRecord, i64)> = found.collect::<Result<_, _>>()?;
-    let more = found.len() > rows;
-    found.truncate(rows);
-    let next_cursor = found
-        .last()
-        .filter(|_| more)
-        .map(|(record, event)| cursor::encode("events", (record.timestamp.as_nanos(), event)));
-    Ok(Listed { data: found.into_iter().map(|(record, _)| record).collect(), next_cursor })
+    let found = statement.query_map(params_from_iter(conditions.values()), read_event)?;
+    let mut data: Vec<EventRecord> = found.collect::<Result<_, _>>()?;
+    let more = data.len() > rows;
+    data.truncate(rows);
+    let next_cursor = data.last().filter(|_| more).map(|last| {
+        cursor::encode(
+            "events",
+            (last.timestamp.as_nanos(), [last.host.as_str(), &last.kind, &last.action, &last.actor_id]),
+        )
+    });
+    Ok(Listed { data, next_cursor })
 }
 
 fn conditions(filter: &EventFilter) -> Conditions {
@@ -81,10 +85,10 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
         compose_project: row.get(11)?,
         compose_service: row.get(12)?,
         exit_code: row.get(13)?,
-        exit_cause: row.get(18)?,
+        exit_cause: row.get(17)?,
         signal: row.get(14)?,
         synthetic: row.get(15)?,
         attributes: from_json(row, 16)?,
-        labels: from_json(row, 19)?,
+        labels: from_json(row, 18)?,
     })
 }

@@ -7,15 +7,13 @@ use rusqlite::{Connection, Row, params_from_iter};
 use super::pool::QueryError;
 use super::read::{Conditions, from_json, optional_json, text, time, whole};
 use crate::query::image_id_prefix;
-use crate::{ImageCandidate, ImageFilter, Listed, Page, Selector, StoreError, cursor};
+use crate::select::with_tag;
+use crate::{ImageFilter, Listed, Page, Selector, StoreError, cursor, select};
 
 const COLUMNS: &str = "host, image_id, state, tags, digests, created_at, size_bytes, labels, used_by, observed_at";
 
 /// By the first tag; images without one come last.
 const ORDER: &str = "tags = '[]', coalesce(json_extract(tags, '$[0]'), ''), host, image_id";
-
-/// Candidates told in an ambiguous answer, at most.
-const MAX_CANDIDATES: usize = 20;
 
 pub(super) fn list(
     connection: &Connection,
@@ -71,8 +69,7 @@ fn conditions(filter: &ImageFilter) -> Conditions {
     conditions
 }
 
-/// An id or a tag is exact; a prefix of an id counts where neither is found. What is still there goes before what was
-/// removed.
+/// An id or a tag is exact; a prefix of an id counts where neither is found.
 pub(super) fn select(connection: &Connection, selector: &Selector) -> Result<ImageRecord, QueryError> {
     let named = "image_id = ? OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value IN (?, ?))";
     let tag = with_tag(&selector.text);
@@ -84,28 +81,7 @@ pub(super) fn select(connection: &Connection, selector: &Selector) -> Result<Ima
         }
         _ => exact,
     };
-    let removed = |record: &ImageRecord| record.state == ImageState::Removed;
-    let (mut gone, mut there): (Vec<_>, Vec<_>) = found.into_iter().partition(removed);
-    match (there.len(), gone.len()) {
-        (1, _) => Ok(there.remove(0)),
-        (0, 0) => Err(StoreError::ImageNotFound(selector.text.clone()).into()),
-        // Of several removed ones that had a tag on one host, the last one is meant: it comes first.
-        (0, _) if gone.iter().all(|record| record.host == gone[0].host) => Ok(gone.remove(0)),
-        _ => {
-            let candidates = if there.is_empty() { gone } else { there };
-            let candidates = candidates.into_iter().take(MAX_CANDIDATES).map(candidate).collect();
-            Err(StoreError::AmbiguousImage(candidates).into())
-        }
-    }
-}
-
-/// `nginx:latest` of `nginx`, as the engine's command line reads it.
-fn with_tag(reference: &str) -> String {
-    if model::repository_of(reference) == reference { format!("{reference}:latest") } else { reference.to_owned() }
-}
-
-fn candidate(record: ImageRecord) -> ImageCandidate {
-    ImageCandidate { host: record.host, image_id: record.image_id, tags: record.tags, state: record.state }
+    Ok(select::image(found, selector)?)
 }
 
 fn matching(
@@ -118,8 +94,9 @@ fn matching(
     conditions.add(sql, values.map(|value| Value::Text(value.to_owned())));
     conditions.add_text("host = ?", selector.host.as_ref());
     let sql = format!(
-        "SELECT {COLUMNS} FROM docker_images WHERE {} ORDER BY state = 'removed', observed_at DESC LIMIT 100",
-        conditions.clause()
+        "SELECT {COLUMNS} FROM docker_images WHERE {} ORDER BY state = 'removed', observed_at DESC LIMIT {}",
+        conditions.clause(),
+        select::MAX_FOUND
     );
     let mut statement = connection.prepare_cached(&sql)?;
     statement.query_map(params_from_iter(conditions.values()), read_image)?.collect()

@@ -9,10 +9,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::pool::QueryError;
 use super::read::{Conditions, from_json, text, time};
+use crate::query::PAGE_BYTES;
 use crate::{ContainerKey, Listed, LogFilter, Page, cursor};
-
-/// Bytes of lines in a page, at most; one line may exceed it.
-const PAGE_BYTES: usize = 4 << 20;
 
 pub(super) fn list(
     connection: &Connection,
@@ -20,7 +18,8 @@ pub(super) fn list(
     filter: &LogFilter,
     page: &Page,
 ) -> Result<Listed<LogRecord>, QueryError> {
-    let before = page.cursor.as_deref().map(|before| cursor::decode::<(i64, i64)>("logs", before)).transpose()?;
+    let before =
+        page.cursor.as_deref().map(|before| cursor::decode::<(i64, String, u32)>("logs", before)).transpose()?;
     let identity = [container.host.as_str(), container.container_id.as_str()];
     let number: Option<i64> = connection
         .prepare_cached("SELECT container FROM logged WHERE host = ? AND container_id = ?")?
@@ -28,36 +27,38 @@ pub(super) fn list(
         .optional()?;
     let Some(number) = number else { return Ok(Listed { data: Vec::new(), next_cursor: None }) };
     let mut conditions = conditions(number, filter);
-    if let Some((timestamp, number)) = before {
-        conditions.add("(timestamp, number) < (?, ?)", [Value::Integer(timestamp), Value::Integer(number)]);
+    if let Some((timestamp, stream, ordinal)) = before {
+        let key = [Value::Integer(timestamp), Value::Text(stream), Value::Integer(ordinal.into())];
+        conditions.add("(timestamp, stream, ordinal) < (?, ?, ?)", key);
     }
     let rows = page.rows();
     let sql = format!(
-        "SELECT timestamp, received_at, stream, ordinal, line, partial, truncated, invalid_utf8, series, number
-         FROM log_lines WHERE {} ORDER BY timestamp DESC, number DESC LIMIT {}",
+        "SELECT timestamp, received_at, stream, ordinal, line, partial, truncated, invalid_utf8, series
+         FROM log_lines WHERE {} ORDER BY timestamp DESC, stream DESC, ordinal DESC LIMIT {}",
         conditions.clause(),
         rows + 1
     );
     let mut statement = connection.prepare(&sql)?;
     let mut found = statement.query(params_from_iter(conditions.values()))?;
     let mut metas = Metas { connection, container, known: HashMap::new() };
-    let mut lines: Vec<(LogRecord, i64)> = Vec::new();
+    let mut data: Vec<LogRecord> = Vec::new();
     let (mut bytes, mut has_more) = (0, false);
     while let Some(row) = found.next()? {
-        has_more = lines.len() == rows || bytes >= PAGE_BYTES;
+        has_more = data.len() == rows || bytes >= PAGE_BYTES;
         if has_more {
             break;
         }
         let meta = metas.of(row.get(8)?)?;
         let line = read_line(row, meta)?;
         bytes += line.line.len();
-        lines.push((line, row.get(9)?));
+        data.push(line);
     }
-    let next_cursor = lines
+    let next_cursor = data
         .last()
         .filter(|_| has_more)
-        .map(|(record, number)| cursor::encode("logs", (record.timestamp.as_nanos(), number)));
-    Ok(Listed { data: lines.into_iter().rev().map(|(record, _)| record).collect(), next_cursor })
+        .map(|last| cursor::encode("logs", (last.timestamp.as_nanos(), last.stream.name(), last.ordinal)));
+    data.reverse();
+    Ok(Listed { data, next_cursor })
 }
 
 fn conditions(container: i64, filter: &LogFilter) -> Conditions {

@@ -5,9 +5,11 @@ mod events;
 mod hosts;
 mod images;
 mod logs;
+mod losses;
 mod pool;
 mod read;
 mod stats;
+mod totals;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionR
 
 use crate::{
     ContainerFilter, ContainerKey, EventFilter, History, HistoryQuery, ImageFilter, LatestStats, Listed, LogFilter,
-    Page, Plan, Selector, Store, StoreError, Totals,
+    LossFilter, Page, Plan, Selector, Store, StoreError, StoredLoss, Totals, TotalsPoint,
 };
 use pool::Pool;
 
@@ -84,8 +86,10 @@ impl Store for SqliteStore {
 
     async fn history(&self, container: &ContainerKey, query: &HistoryQuery) -> Result<History, StoreError> {
         let plan = Plan::new(query)?;
-        let (container, from, to) = (container.clone(), query.from, query.to);
-        self.pool.run(move |connection| stats::history(connection, &container, from, to, plan)).await
+        let (from, to) = plan.range(query);
+        let container = container.clone();
+        let history = self.pool.run(move |connection| stats::history(connection, &container, from, to, plan)).await?;
+        Ok(History { from: query.from, to: query.to, ..history })
     }
 
     async fn totals(&self, since: Timestamp) -> Result<Totals, StoreError> {
@@ -97,6 +101,14 @@ impl Store for SqliteStore {
                 Ok(Totals::new(&states, &hosts, &latest))
             })
             .await
+    }
+
+    async fn total_history(&self, query: &HistoryQuery) -> Result<History<TotalsPoint>, StoreError> {
+        let plan = Plan::of_totals(query)?;
+        let (from, to) = plan.range(query);
+        let points = self.pool.run(move |connection| totals::history(connection, from, to, plan)).await?;
+        let (resolution, step_ns) = (plan.resolution, Some(plan.step_ns));
+        Ok(History { resolution, step_ns, from: query.from, to: query.to, points })
     }
 
     async fn events(&self, filter: &EventFilter, page: &Page) -> Result<Listed<EventRecord>, StoreError> {
@@ -132,7 +144,12 @@ impl Store for SqliteStore {
     async fn hosts(&self) -> Result<Vec<HostRecord>, StoreError> {
         self.pool.run(|connection| Ok(hosts::list(connection)?)).await
     }
+
+    async fn losses(&self, filter: &LossFilter, page: &Page) -> Result<Listed<StoredLoss>, StoreError> {
+        let (filter, page) = (filter.clone(), page.clone());
+        self.pool.run(move |connection| losses::list(connection, &filter, &page)).await
+    }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

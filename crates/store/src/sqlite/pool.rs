@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::SqliteStoreConfig;
-use crate::StoreError;
+use crate::{NOTHING_STORED, StoreError};
 
 /// A failure inside a query.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +95,7 @@ impl Pool {
         let path = self.config.path.clone();
         let opened = spawn_blocking(move || {
             if !path.exists() {
-                return Err(StoreError::Unavailable("nothing has been stored yet".into()));
+                return Err(StoreError::Unavailable(NOTHING_STORED.into()));
             }
             open(&path).map_err(|error| told(error.into(), Duration::ZERO))
         });
@@ -130,7 +130,7 @@ fn told(error: QueryError, limit: Duration) -> StoreError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
         // The file is there before its tables are.
         Some(ErrorCode::Unknown) if error.to_string().contains("no such table") => {
-            StoreError::Unavailable("nothing has been stored yet".into())
+            StoreError::Unavailable(NOTHING_STORED.into())
         }
         Some(_) => StoreError::Unavailable(error.to_string()),
         None => StoreError::Unreadable(error.to_string()),

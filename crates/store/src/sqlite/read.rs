@@ -76,6 +76,12 @@ pub(super) fn text<T: std::str::FromStr<Err: std::fmt::Display>>(row: &Row<'_>, 
     text.parse().map_err(|error: T::Err| unreadable(std::io::Error::other(error.to_string())))
 }
 
+/// A column that holds a word as it stands in JSON.
+pub(super) fn word<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(index)?;
+    serde_json::from_value(text.into()).map_err(unreadable)
+}
+
 pub(super) fn optional_text<T: std::str::FromStr<Err: std::fmt::Display>>(
     row: &Row<'_>,
     index: usize,

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, named_params};
 
 use super::pool::QueryError;
 use super::read::{from_json, optional_text, text, time, whole};
-use crate::answer::per_second;
+use crate::answer::{per_second, rounded};
 use crate::{ContainerKey, History, HistoryPoint, LatestStats, Plan, Rates, Resolution};
 
 /// The columns of a stats record, from `series` and `samples`.
@@ -94,7 +94,7 @@ const SUMMED: [&str; 6] = [
 /// What is told as mean, lowest and highest.
 const SPREAD: [&str; 3] = ["cpu_usage_percent", "memory_usage_bytes", "memory_usage_percent"];
 
-fn points(
+pub(super) fn points(
     connection: &Connection,
     container: &ContainerKey,
     from: Timestamp,
@@ -167,11 +167,6 @@ fn read_point(row: &Row<'_>) -> rusqlite::Result<HistoryPoint> {
             block_write_bytes_per_second: rate(5)?,
         },
     })
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of counts lies among them")]
-fn rounded(mean: Option<f64>) -> Option<u64> {
-    mean.map(|mean| mean.round() as u64)
 }
 
 fn read_record(row: &Row<'_>) -> rusqlite::Result<StatsRecord> {

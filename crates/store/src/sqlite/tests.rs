@@ -9,7 +9,8 @@ use super::*;
 use crate::conformance::{Subject, conformance};
 use crate::{ErrorClass, Page};
 
-async fn subject() -> Subject {
+/// An empty database with its tables.
+pub(crate) async fn subject() -> Subject {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dockstream.db");
     let mut sink = SqliteSink::new(SqliteConfig::new(&path));
