@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use pipeline::ports::{Deliver, EngineApi, EngineInfo};
 use sinks::deadletter::Folder;
+use store::{Store, StoreError};
 
 use crate::cli::Exit;
 use crate::config::{Config, DeadLetterPlace, JournalKind, Loaded};
@@ -42,13 +43,14 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Tries out the data folder, the journal, the API's address, every engine, every sink and the dead letter, and tells each finding as it comes.
+/// Tries out the data folder, the journal, the API's address, every engine, every sink, the store that is read and the dead letter, and tells each finding as it comes.
 ///
 /// Sinks make what they miss: tables, topics. A dockstream that runs with the same configuration is no failure.
 pub async fn check(
     loaded: &Loaded,
     engines: Vec<Arc<dyn EngineApi>>,
     sinks: Vec<(Arc<str>, Box<dyn Deliver>)>,
+    store: &dyn Store,
     mut tell: impl FnMut(&Finding),
 ) -> Exit {
     let mut exit = Exit::Ended;
@@ -89,6 +91,10 @@ pub async fn check(
         found(format!("sink {name}"), prepared);
         sink.close().await;
     }
+    if loaded.config.api.enabled {
+        // After the sinks, which make what is read.
+        found("store".into(), read(store).await);
+    }
     found("dead letter".into(), dead_letter(&loaded.config));
     exit
 }
@@ -119,6 +125,18 @@ async fn journal(config: &Config, running: bool) -> Result<String, String> {
     }
     journal.stop().await;
     Ok(text)
+}
+
+/// Asks the store: it is there also where nothing is in it.
+async fn read(store: &dyn Store) -> Result<String, String> {
+    match tokio::time::timeout(PATIENCE, store.hosts()).await {
+        Ok(Ok(hosts)) => Ok(format!("{}, knows {} hosts", store.source(), hosts.len())),
+        Ok(Err(StoreError::Unavailable(nothing))) if nothing == store::NOTHING_STORED => {
+            Ok(format!("{}, {nothing}", store.source()))
+        }
+        Ok(Err(error)) => Err(format!("{}: {error}", store.source())),
+        Err(_) => Err(format!("{}: no answer within {}", store.source(), humantime::format_duration(PATIENCE))),
+    }
 }
 
 /// Where refused records go, and how many wait there in files.

@@ -122,7 +122,8 @@ async fn lines(
     sinks: Vec<(Arc<str>, Box<dyn Deliver>)>,
 ) -> (Exit, Vec<String>) {
     let mut lines = Vec::new();
-    let exit = check(loaded, engines, sinks, |finding| lines.push(finding.to_string())).await;
+    let store = store::SqliteStore::open(loaded.config.sqlite_path());
+    let exit = check(loaded, engines, sinks, &store, |finding| lines.push(finding.to_string())).await;
     (exit, lines)
 }
 
@@ -144,6 +145,7 @@ async fn what_works_is_told_in_a_line_each() {
             "ok   api  127.0.0.1:0",
             "ok   host edge  docker 20.10.24, API 1.41, cgroup v1",
             "ok   sink kafka  127.0.0.1:9092",
+            "ok   store  sqlite, nothing has been stored yet",
             &dead_letter
         ]
     );

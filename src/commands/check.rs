@@ -1,6 +1,6 @@
 //! `dockstream check`: tries everything out, a line each.
 
-use super::parts::{engines, sinks};
+use super::parts::{engines, sinks, store};
 use super::refuse;
 use crate::cli::Exit;
 use crate::config::Loaded;
@@ -12,5 +12,7 @@ pub fn check(loaded: &Loaded) -> Exit {
         Err(error) => return refuse(&error),
     };
     let sinks = sinks(&loaded.config, None).into_iter().map(|plan| (plan.name, (plan.connect)())).collect();
-    actix_rt::System::new().block_on(crate::check::check(loaded, engines, sinks, |finding| println!("{finding}")))
+    let store = store(&loaded.config);
+    actix_rt::System::new()
+        .block_on(crate::check::check(loaded, engines, sinks, store.as_ref(), |finding| println!("{finding}")))
 }

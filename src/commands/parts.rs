@@ -11,8 +11,11 @@ use sinks::influxdb::{Api, Credentials, InfluxConfig, InfluxPlace, InfluxSink};
 use sinks::kafka::{KafkaConfig, KafkaTopics, LetterTopic, TopicDeadLetter, Writer};
 use sinks::migrate::{Migrate, SqliteTables};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
+use store::clickhouse::ClickHouseStoreConfig;
+use store::sqlite::SqliteStoreConfig;
+use store::{ClickHouseStore, SqliteStore, Store};
 
-use crate::config::{Collect, Config, DeadLetterPlace, Host, InfluxApi, Secret};
+use crate::config::{Collect, Config, DeadLetterPlace, Host, InfluxApi, Secret, StoreKind};
 use crate::data_folder::{DataFolderError, Identity};
 use crate::topology::{SinkPlan, TopologyError};
 
@@ -120,6 +123,27 @@ pub fn sinks(config: &Config, identity: Option<&Identity>) -> Vec<SinkPlan> {
         plans.push(SinkPlan::new("influxdb", move || Box::new(InfluxSink::new(settings.clone()))));
     }
     plans
+}
+
+/// What the API reads. Connects to nothing yet; where no sink can be read, every query is told that nothing is stored.
+pub fn store(config: &Config) -> Arc<dyn Store> {
+    let time_limit = config.store.query_timeout;
+    match (config.store_kind(), &config.sinks.clickhouse.url) {
+        (Some(StoreKind::ClickHouse), Some(url)) => {
+            let settings = &config.sinks.clickhouse;
+            Arc::new(ClickHouseStore::new(&ClickHouseStoreConfig {
+                database: settings.database.clone(),
+                user: settings.user.clone(),
+                password: settings.password.as_ref().map(|password| password.expose().to_owned()),
+                time_limit,
+                ..ClickHouseStoreConfig::new(url)
+            }))
+        }
+        _ => {
+            let settings = SqliteStoreConfig::new(config.sqlite_path());
+            Arc::new(SqliteStore::new(SqliteStoreConfig { time_limit, ..settings }))
+        }
+    }
 }
 
 /// What the enabled sinks write to, to be made and upgraded, by the sinks' names.

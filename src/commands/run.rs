@@ -9,10 +9,9 @@ use api::ApiConfig;
 use model::Timestamp;
 use pipeline::faults::Faults;
 use pipeline::ports::EventHandlerPlan;
-use store::SqliteStore;
 
 use super::greeting::{print_first_look, print_places};
-use super::parts::{StartError, dead_letter, engines, sinks};
+use super::parts::{StartError, dead_letter, engines, sinks, store};
 use super::refuse;
 use crate::cli::Exit;
 use crate::config::{Config, Loaded, Reading};
@@ -85,8 +84,8 @@ fn start(config: &Config, again: Option<Again>, handlers: Vec<EventHandlerPlan>)
     let reloads = again.map(|again| Reloads::listen(again.reading, again.is_watched)).transpose()?;
     let folder = DataFolder::open(&config.data_dir)?;
     raise_open_files();
-    let path = config.sqlite_path();
     if config.sinks.sqlite.enabled {
+        let path = config.sqlite_path();
         let migrated = ::sinks::sqlite::migrate(&path);
         migrated.map_err(|error| StartError::Store { path: path.display().to_string(), error })?;
     }
@@ -95,7 +94,7 @@ fn start(config: &Config, again: Option<Again>, handlers: Vec<EventHandlerPlan>)
             let defaults = ApiConfig::default();
             let bound = api::bind(ApiConfig { listen: config.api.listen, ..defaults })?;
             let about = api::About { node: config.node.clone(), started_at: Timestamp::from(SystemTime::now()) };
-            Some(Serving { bound: Arc::new(bound), store: Arc::new(SqliteStore::open(path)), about })
+            Some(Serving { bound: Arc::new(bound), store: store(config), about })
         }
         false => None,
     };

@@ -8,7 +8,9 @@ use engine::HostUrl;
 use http::Uri;
 
 use super::problem::{Origin, Problem};
-use super::{ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, KafkaSink};
+use super::{
+    ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, KafkaSink, StoreKind,
+};
 
 /// Notes everything that is wrong with `config`.
 pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problems: &mut Vec<Problem>) {
@@ -59,6 +61,10 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
         checks.influxdb(&sinks.influxdb);
     }
 
+    if config.api.enabled {
+        checks.store(config);
+    }
+    checks.at_least("store.query_timeout", config.store.query_timeout, Duration::from_millis(100));
     if config.api.enabled && !config.api.listen.ip().is_loopback() {
         let error = format!(
             "{} can be reached from outside, and the API has no authentication yet: listen on 127.0.0.1 or [::1], and put a proxy that authenticates in front",
@@ -254,6 +260,21 @@ impl Checks<'_> {
             self.at_least(&format!("sinks.clickhouse.{key}"), kept, Duration::from_secs(60));
         }
         self.size_at_least("sinks.clickhouse.bytes", clickhouse.bytes, ByteSize::new(1 << 10));
+    }
+
+    /// What is named is there to be read.
+    fn store(&mut self, config: &Config) {
+        let (name, enabled) = match config.store.kind {
+            StoreKind::Auto => return,
+            StoreKind::Sqlite => ("sqlite", config.sinks.sqlite.enabled),
+            StoreKind::ClickHouse => ("clickhouse", config.sinks.clickhouse.enabled),
+        };
+        if !enabled {
+            let error = format!(
+                "`sinks.{name}` is not enabled, so there is nothing to read: enable it, or read another with \"auto\""
+            );
+            self.say("store.kind", error);
+        }
     }
 
     fn influxdb(&mut self, influxdb: &InfluxDbSink) {

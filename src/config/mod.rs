@@ -31,7 +31,7 @@ pub use problem::{ConfigError, Origin, Problem};
 pub use reference::{example, page};
 pub use values::{
     ByteSize, CollectMode, Compression, DeadLetterPlace, InfluxApi, InvalidByteSize, JournalKind, JournalSync,
-    LogFormat, LogTail, Properties, Secret, SelectDefault, WhenFull,
+    LogFormat, LogTail, Properties, Secret, SelectDefault, StoreKind, WhenFull,
 };
 
 pub(crate) use section::{Section, SectionInfo};
@@ -64,6 +64,8 @@ section! {
         retry: Retry,
         /// Where records go.
         sinks: Sinks,
+        /// What the API reads.
+        store: Store,
         /// The HTTP API.
         api: Api,
         /// How dockstream ends.
@@ -114,6 +116,16 @@ impl Config {
         let mut keys = Vec::new();
         self.differences(other, "", &mut keys);
         keys
+    }
+
+    /// Which store the API reads; `None` where no sink is enabled that can be read.
+    pub fn store_kind(&self) -> Option<StoreKind> {
+        match self.store.kind {
+            StoreKind::Auto if self.sinks.sqlite.enabled => Some(StoreKind::Sqlite),
+            StoreKind::Auto if self.sinks.clickhouse.enabled => Some(StoreKind::ClickHouse),
+            StoreKind::Auto => None,
+            named => Some(named),
+        }
     }
 
     /// Where the SQLite sink keeps its database: `sinks.sqlite.path`, else `dockstream.db` in the data folder.
@@ -340,7 +352,7 @@ section! {
 }
 
 section! {
-    /// The embedded store, which the API reads.
+    /// The embedded store.
     SqliteSink {
         /// Whether it is used.
         enabled: bool = value(true),
@@ -463,6 +475,17 @@ section! {
         bytes: ByteSize = value("4MiB"),
         /// How long to wait for a request of that size.
         linger: Duration = value("2s"),
+    }
+}
+
+section! {
+    /// What the API reads: one of the places that the sinks fill.
+    Store {
+        /// `sqlite` for the embedded store, `clickhouse` for ClickHouse, `auto` for the first of these that is enabled as a
+        /// sink.
+        kind: StoreKind = value("auto"),
+        /// How long a query may take, and how long it may wait for its turn.
+        query_timeout: Duration = value("5s"),
     }
 }
 

@@ -294,6 +294,18 @@ choice! {
 }
 
 choice! {
+    /// What the API reads.
+    StoreKind: "\"auto\", \"sqlite\" or \"clickhouse\"" {
+        /// The embedded store where it is used, else ClickHouse.
+        Auto = "auto",
+        /// The embedded store.
+        Sqlite = "sqlite",
+        /// ClickHouse.
+        ClickHouse = "clickhouse",
+    }
+}
+
+choice! {
     /// What happens when the journal is full.
     WhenFull: "\"block\" or \"drop_oldest\"" {
         /// Sources wait.

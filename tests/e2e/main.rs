@@ -20,6 +20,7 @@ mod logs;
 mod losses;
 mod pipeline;
 mod polls;
+mod reading;
 mod real_engine;
 mod refusals;
 mod reload;

@@ -327,3 +327,34 @@ fn what_is_no_pattern_and_no_state_is_refused_with_its_place() {
         "`select.default` (pipeline.toml:2): expected \"in\" or \"out\", found \"all\""
     );
 }
+
+#[test]
+fn the_store_that_is_read_is_one_that_is_written() {
+    let no_sqlite = "[store]\nkind = \"sqlite\"\n[sinks.sqlite]\nenabled = false\n[sinks.kafka]\nenabled = true\nbrokers = [\"a:1\"]";
+    assert_eq!(
+        said(no_sqlite),
+        "`store.kind` (pipeline.toml:2): `sinks.sqlite` is not enabled, so there is nothing to read: enable it, or read another with \"auto\""
+    );
+    assert_eq!(
+        said("[store]\nkind = \"clickhouse\""),
+        "`store.kind` (pipeline.toml:2): `sinks.clickhouse` is not enabled, so there is nothing to read: enable it, or read another with \"auto\""
+    );
+    assert!(file("[api]\nenabled = false\n[store]\nkind = \"clickhouse\"").is_ok(), "nobody reads");
+    assert_eq!(
+        said("[store]\nquery_timeout = \"1ms\""),
+        "`store.query_timeout` (pipeline.toml:2): 1ms is too short: at least 100ms"
+    );
+}
+
+#[test]
+fn the_embedded_store_is_read_where_it_is_written_else_clickhouse() {
+    let kind = |toml: &str| file(toml).unwrap().config.store_kind();
+    let clickhouse = "[sinks.clickhouse]\nenabled = true\nurl = \"http://127.0.0.1:8123\"\n";
+    let no_sqlite = "[sinks.sqlite]\nenabled = false\n";
+    assert_eq!(kind(""), Some(StoreKind::Sqlite));
+    assert_eq!(kind(clickhouse), Some(StoreKind::Sqlite));
+    assert_eq!(kind(&format!("{clickhouse}{no_sqlite}")), Some(StoreKind::ClickHouse));
+    assert_eq!(kind(&format!("{clickhouse}[store]\nkind = \"clickhouse\"")), Some(StoreKind::ClickHouse));
+    let kafka = "[sinks.kafka]\nenabled = true\nbrokers = [\"a:1\"]\n";
+    assert_eq!(kind(&format!("{kafka}{no_sqlite}")), None);
+}
