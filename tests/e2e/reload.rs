@@ -204,7 +204,7 @@ fn another_selection_is_taken_up_at_sighup() {
         control.add(spec).unwrap();
     }
     let with = |selection: &str| config(&[(&simulated, "")], selection);
-    let mut dockstream = Launch::new(&with("[select.exclude]\nnames = [\"w*\"]\n")).start();
+    let dockstream = Launch::new(&with("[select.exclude]\nnames = [\"w*\"]\n")).start();
     let follows = |names: &[&str]| {
         wait_until(SOON, &format!("{names:?} are shown, and followed"), || {
             shown(&dockstream) == names && control.served().stats_streams == names.len()

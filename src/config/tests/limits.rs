@@ -1,6 +1,7 @@
 //! Bounds, and keys that must fit each other.
 
 use super::*;
+use crate::config::StoreKind;
 
 fn said(toml: &str) -> String {
     file(toml).map(|_| ()).expect_err(toml)
