@@ -91,7 +91,8 @@ def main():
     temporary.mkdir(exist_ok=True)
     options = [f"-Djava.io.tmpdir={temporary}", *(options if args.archive_classes or ARCHIVE.exists() else [])]
     command = java("kafka.Kafka", config, options=options)
-    supervise.Server(args, folder, command, lambda: answers(port), {"bootstrap": f"127.0.0.1:{port}"}).run()
+    addresses = {"bootstrap": f"127.0.0.1:{port}", "internal": f"127.0.0.1:{names['internal']}"}
+    supervise.Server(args, folder, command, lambda: answers(port), addresses).run()
 
 
 if __name__ == "__main__":

@@ -42,10 +42,31 @@ impl Kafka {
         kafka
     }
 
+    /// Starts a broker with a second way in, and further properties: who comes by `proxy` is told to come by it again, and
+    /// who comes to [`Self::bootstrap`] is told to come there.
+    #[must_use]
+    pub fn with_a_door(proxy: &Proxy, properties: &[&str]) -> Self {
+        let advertised = format!("advertised.listeners=CLIENT://127.0.0.1:{{port}},DOOR://{}", proxy.address());
+        let door = [
+            "listeners=CLIENT://127.0.0.1:{port},DOOR://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{controller}",
+            &advertised,
+            "listener.security.protocol.map=CLIENT:PLAINTEXT,DOOR:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        ];
+        let kafka = Self::start_with(&[&door, properties].concat());
+        proxy.lead_to(Place::at(&kafka.internal()));
+        kafka
+    }
+
     /// The broker all tests of this process share.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
         SHARED.get_or_init(Self::start)
+    }
+
+    /// The address a property named as `127.0.0.1:{internal}`, where one did.
+    #[must_use]
+    pub fn internal(&self) -> String {
+        self.server.address("internal")
     }
 
     /// Bootstrap address, `127.0.0.1:port`.

@@ -1,6 +1,5 @@
 //! Errors that a real broker can be brought to.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use model::Stream;
@@ -9,7 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use test_support::Kafka;
 
-use super::tests::{assert_exactly, config, consume, insist, ready, samples, topic};
+use super::tests::{LONG, assert_exactly, config, consume, insist, prepared, ready, samples, topic, verdict};
 use super::*;
 
 fn admin(config: &KafkaConfig) -> AdminClient<DefaultClientContext> {
@@ -29,7 +28,7 @@ async fn records_too_old_for_their_topic_are_refused() {
     let config = config(kafka.bootstrap());
     with_setting(&config, "message.timestamp.before.max.ms", "1000").await;
     let mut sink = ready(&config).await;
-    let error = sink.deliver(&samples(0, 10, 2)).await.unwrap_err();
+    let error = verdict(async || sink.deliver(&samples(0, 10, 2)).await.unwrap_err()).await;
     assert_eq!(error.class, FailureClass::Poison, "{error}");
     assert!(error.message.starts_with("kafka: 10 of 10 records failed: "), "{error}");
 }
@@ -45,9 +44,9 @@ async fn a_topic_that_was_deleted_is_made_again() {
     let name = topic(&config, Stream::Stats);
     let admin = admin(&config);
     admin.delete_topics(&[&name], &AdminOptions::new()).await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(90);
+    let deadline = Instant::now() + LONG;
     let there = || {
-        let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(20)).unwrap();
+        let metadata = admin.inner().fetch_metadata(None, LONG).unwrap();
         metadata.topics().iter().any(|topic| topic.name() == name)
     };
     while there() {
@@ -59,7 +58,7 @@ async fn a_topic_that_was_deleted_is_made_again() {
         classes.push(error.class);
         // The pipeline prepares after a failure of class `Schema`; the sink in hand has to find its way by itself.
         if error.class == FailureClass::Schema {
-            sink.prepare().await.unwrap();
+            prepared(&mut sink).await;
         }
     }
     assert!(classes.iter().all(|class| matches!(class, FailureClass::Schema | FailureClass::Retry)), "{classes:?}");
@@ -68,10 +67,9 @@ async fn a_topic_that_was_deleted_is_made_again() {
 
 #[tokio::test]
 async fn a_user_without_rights_is_told_so_at_the_start_and_at_a_delivery() {
-    let sasl = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let kafka = Kafka::start_with(&[
-        &format!("listeners=CLIENT://127.0.0.1:{{port}},SASL://{sasl},CONTROLLER://127.0.0.1:{{controller}}"),
-        &format!("advertised.listeners=CLIENT://127.0.0.1:{{port}},SASL://{sasl}"),
+        "listeners=CLIENT://127.0.0.1:{port},SASL://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners=CLIENT://127.0.0.1:{port},SASL://127.0.0.1:{internal}",
         "listener.security.protocol.map=CLIENT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
         "sasl.enabled.mechanisms=PLAIN",
         "listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
@@ -86,9 +84,9 @@ async fn a_user_without_rights_is_told_so_at_the_start_and_at_a_delivery() {
         ("sasl.password", "right"),
     ];
     let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let powerless = KafkaConfig { properties, patience: Duration::from_secs(5), ..config(&sasl.to_string()) };
+    let powerless = KafkaConfig { properties, patience: Duration::from_secs(5), ..config(&kafka.internal()) };
     let mut sink = KafkaSink::new(powerless.clone());
-    let error = sink.prepare().await.unwrap_err();
+    let error = verdict(async || sink.prepare().await.unwrap_err()).await;
     assert_eq!(error.class, FailureClass::Config, "{error}");
     assert!(error.message.contains("AuthorizationFailed"), "{error}");
 
@@ -99,7 +97,7 @@ async fn a_user_without_rights_is_told_so_at_the_start_and_at_a_delivery() {
         ..powerless.clone()
     })
     .await;
-    let error = sink.deliver(&samples(0, 10, 2)).await.unwrap_err();
+    let error = verdict(async || sink.deliver(&samples(0, 10, 2)).await.unwrap_err()).await;
     assert_eq!(error.class, FailureClass::Config, "{error}");
     assert!(error.message.contains("AuthorizationFailed"), "{error}");
 
@@ -110,7 +108,8 @@ async fn a_user_without_rights_is_told_so_at_the_start_and_at_a_delivery() {
         epoch: 1,
         start: "now".into(),
     };
-    let error = TransactionalKafkaSink::new(powerless, writer).prepare().await.unwrap_err();
+    let mut sink = TransactionalKafkaSink::new(powerless, writer);
+    let error = verdict(async || sink.prepare().await.unwrap_err()).await;
     assert_eq!(error.class, FailureClass::Config, "{error}");
     assert!(error.message.contains("AuthorizationFailed"), "{error}");
 }

@@ -3,7 +3,6 @@
 //! as new.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,10 +10,10 @@ use model::{NodeName, Stream, Timestamp};
 use pipeline::ports::{Deliver, FailureClass, Range};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use test_support::{Kafka, Line, Place, Proxy, wait_until};
+use test_support::{Kafka, Line, Proxy, wait_until};
 use tokio::task::spawn_blocking;
 
-use super::tests::{Seen, assert_exactly, config, consume, samples_from, topic};
+use super::tests::{LONG, Seen, assert_exactly, config, consume, prepared, samples_from, topic};
 use super::*;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -32,14 +31,7 @@ struct Broker {
 impl Broker {
     fn start(properties: &[&str]) -> Self {
         let proxy = Proxy::tcp();
-        let door = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let listeners =
-            format!("listeners=CLIENT://127.0.0.1:{{port}},DOOR://{door},CONTROLLER://127.0.0.1:{{controller}}");
-        let advertised = format!("advertised.listeners=CLIENT://127.0.0.1:{{port}},DOOR://{}", proxy.address());
-        let protocols = "listener.security.protocol.map=CLIENT:PLAINTEXT,DOOR:PLAINTEXT,CONTROLLER:PLAINTEXT";
-        let kafka = Kafka::start_with(&[&[listeners.as_str(), &advertised, protocols], properties].concat());
-        proxy.lead_to(Place::at(&door.to_string()));
-        Self { kafka, proxy }
+        Self { kafka: Kafka::with_a_door(&proxy, properties), proxy }
     }
 
     fn config(&self) -> KafkaConfig {
@@ -54,7 +46,7 @@ impl Broker {
         let consumer: BaseConsumer = client.set("isolation.level", "read_uncommitted").create().unwrap();
         // A partition may have no leader yet.
         let end = |partition| consumer.fetch_watermarks(&name, partition, Duration::from_secs(20)).ok();
-        wait_until(Duration::from_secs(60), &format!("{count} records in {name}"), || {
+        wait_until(LONG, &format!("{count} records in {name}"), || {
             let ends = (0..i32::from(config.partitions)).map(end);
             ends.flatten().map(|(_, end)| end).sum::<i64>() >= i64::try_from(count).unwrap()
         });
@@ -73,7 +65,7 @@ impl Broker {
 /// Delivers samples from `first` on through the death of a broker. What is in the topic then.
 async fn deliver_through_death(broker: &Arc<Broker>, config: KafkaConfig, first: Timestamp) -> Vec<Seen> {
     let mut sink = sink(config.clone());
-    sink.prepare().await.unwrap();
+    prepared(&mut *sink).await;
     insist(&mut *sink, &samples_from(first, 0, SETTLED, 2)).await;
     // Answers come, as of a leader that is not one yet, but so late that the broker is dead before the one that counts.
     broker.proxy.set(Line::Slow { delay: Duration::from_secs(1), rate: 10_000_000 });
@@ -89,7 +81,7 @@ async fn deliver_through_death(broker: &Arc<Broker>, config: KafkaConfig, first:
 
 /// Delivers as the pipeline does: until it is done.
 async fn insist(sink: &mut dyn Deliver, range: &Range) {
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + LONG;
     while let Err(error) = sink.deliver(range).await {
         assert!(Instant::now() < deadline && error.class != FailureClass::Poison, "{error}");
         tokio::time::sleep(Duration::from_millis(100)).await;
