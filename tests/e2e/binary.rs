@@ -18,7 +18,7 @@ use test_support::{wait_for, wait_until};
 use crate::http;
 
 /// A busy machine starts everything slowly.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(90);
 
 /// What to run, and where.
 pub struct Launch {
@@ -102,7 +102,7 @@ impl Launch {
 
     /// Runs it to its end.
     pub fn finish(self) -> Finished {
-        self.spawn().finished(SOON)
+        self.spawn().finished(4 * SOON)
     }
 
     /// Starts it.
@@ -234,6 +234,17 @@ impl Dockstream {
         let pipeline = self.get("/api/pipeline");
         let sinks = pipeline["sinks"].as_array().into_iter().flatten();
         sinks.clone().find(|sink| sink["sink"] == name).unwrap_or_else(|| panic!("no sink {name}: {pipeline}")).clone()
+    }
+
+    /// Waits until a sink has settled what was journaled for it by now. More may have come meanwhile: what flows is never all there.
+    pub fn catches_up(&self, sink: &str) {
+        let count = |name: &str| self.sink(sink)[name].as_u64().unwrap_or_else(|| panic!("no {name} of {sink}"));
+        let owed = count("journaled");
+        wait_until(2 * SOON, &format!("{sink} has settled {owed} records"), || {
+            let books = self.sink(sink);
+            let count = |name: &str| books[name].as_u64().expect("a number");
+            count("delivered") + count("rejected") + count("dropped") >= owed
+        });
     }
 
     /// Waits for a line with `text` in it on either output.

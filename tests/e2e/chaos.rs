@@ -8,7 +8,7 @@ use model::{LossReason, Stream};
 use pipeline::faults::{Faults, Point};
 use simulator::{Profile, Simulator};
 
-use crate::pipeline::{Recorder, configured, count, eventually, on_a_system, sqlite, start};
+use crate::pipeline::{PATIENCE, Recorder, configured, count, eventually, on_a_system, sqlite, start};
 
 /// Panics at a point as often as it is told to.
 #[derive(Clone, Default)]
@@ -93,7 +93,7 @@ fn a_panic_in_each_stage_under_load_loses_only_what_was_in_hand_and_the_books_ba
         let restarts: u64 = topology.tree().restarts().iter().map(|(_, count)| count).sum();
         // Books are lent out: they are read when nothing runs any more.
         let (books, journal) = (topology.all_books(), topology.journal());
-        let drained = topology.drain(Duration::from_secs(20)).await;
+        let drained = topology.drain(PATIENCE).await;
         (drained, books, journal, restarts)
     });
     let (drained, books, journal, restarts) = report;
@@ -163,7 +163,7 @@ fn a_stage_that_fails_over_and_over_has_its_group_built_anew_and_data_flows_agai
         eventually("samples flow again", || (topology.books(Stream::Stats).journaled > journaled + 100).then_some(()))
             .await;
         let (books, journal) = (topology.all_books(), topology.journal());
-        let drained = topology.drain(Duration::from_secs(20)).await;
+        let drained = topology.drain(PATIENCE).await;
         assert!(drained.cut_short.is_empty(), "still running: {:?}", drained.cut_short);
         assert!(books.of(Stream::Stats).is_settled(), "{:?}", books.of(Stream::Stats));
         assert_eq!(recorder.rows(Stream::Stats).0, books.of(Stream::Stats).journaled);

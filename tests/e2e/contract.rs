@@ -82,6 +82,11 @@ fn topics_and_tables_have_the_names_and_shapes_that_the_pages_promise() {
     wait_until(SOON, "samples in every store", || {
         ["kafka", "clickhouse"].iter().all(|sink| dockstream.sink(sink)["delivered"].as_u64() > Some(30))
     });
+    wait_until(SOON, "records of every stream", || {
+        let pipeline = dockstream.get("/api/pipeline");
+        let streams = pipeline["streams"].as_array().expect("streams").clone();
+        streams.iter().all(|books| books["stream"] == "losses" || books["journaled"].as_u64() > Some(0))
+    });
     let finished = dockstream.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
 

@@ -42,7 +42,7 @@ fn kills_of_dockstream_and_of_the_broker_lose_and_double_nothing() {
     wait_until(SOON, "the broker is missed", || count(&dockstream, "failures") > failures);
     broker.restart();
     goes_on(&dockstream, 200);
-    wait_until(SOON, "kafka has caught up", || count(&dockstream, "pending") < 500);
+    dockstream.catches_up("kafka");
     let finished = dockstream.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
 

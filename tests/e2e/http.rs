@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// No answer, and no frame of a stream, takes longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks for `path` over TCP: the status and the whole body.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {

@@ -13,7 +13,7 @@ use pipeline::ports::{Appetite, Deliver, DeliverError, Range, Receipt, Rejection
 use simulator::Simulator;
 
 use crate::chaos::Saboteur;
-use crate::pipeline::{Recorder, configured, count, eventually, on_a_system, sqlite, start};
+use crate::pipeline::{PATIENCE, Recorder, configured, count, eventually, on_a_system, sqlite, start};
 
 type Sums = BTreeMap<(Option<String>, Stream, LossReason), u64>;
 
@@ -77,7 +77,7 @@ fn the_records_of_losses_tell_what_was_lost_to_the_record_whoever_panics_meanwhi
             eventually("losses are told", || (recorder.losses().len() > told).then_some(())).await;
         }
         let books = topology.all_books();
-        let drained = topology.drain(Duration::from_secs(20)).await;
+        let drained = topology.drain(PATIENCE).await;
         assert!(drained.cut_short.is_empty(), "still running: {:?}", drained.cut_short);
         books
     });
@@ -169,7 +169,7 @@ fn what_a_sink_lost_is_told_once_over_restarts_also_what_it_lost_at_the_very_end
             if refusing {
                 eventually("losses are told", || (recorder.losses().len() > told + 2).then_some(())).await;
             }
-            let drained = topology.drain(Duration::from_secs(20)).await;
+            let drained = topology.drain(PATIENCE).await;
             assert!(drained.cut_short.is_empty(), "still running: {:?}", drained.cut_short);
             of_picky(journal.losses())
         });

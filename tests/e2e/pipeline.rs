@@ -15,7 +15,7 @@ use pipeline::ports::{Appetite, Deliver, DeliverError, Range, Receipt};
 use sinks::sqlite::{SqliteConfig, SqliteSink};
 
 /// Long enough for a loaded machine; nothing waits for it that goes well.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Runs a future on an actix system of its own.
 pub fn on_a_system<T>(test: impl Future<Output = T>) -> T {

@@ -217,7 +217,7 @@ pub fn each_in_topic(bootstrap: &str, topic: &str, mut take: impl FnMut(Sent)) {
         .set("fetch.wait.max.ms", "10")
         .create()
         .expect("a consumer");
-    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).expect("metadata");
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(60)).expect("metadata");
     let partitions: BTreeSet<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
     let mut all = TopicPartitionList::new();
     for partition in &partitions {
