@@ -1,7 +1,6 @@
 //! Events of a real engine: why containers ended, whose they are, and what is not wanted.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde_json::Value;
 use test_support::{Dockerd, wait_for, wait_until};
@@ -73,7 +72,7 @@ fn who_is_not_wanted_is_nowhere() {
     engine.docker(&["kill", "shown"]);
     event(&dockstream, &format!("&container={shown}&action=die"));
     let streams = || dockstream.streams().len();
-    wait_until(Duration::from_secs(10), "the one stream", || streams() == 1);
+    wait_until(SOON, "the one stream", || streams() == 1);
     let metrics = |name: &str| {
         let text = dockstream.ask("/metrics").1.as_str().expect("text").to_owned();
         text.lines().find_map(|line| line.strip_prefix(name)?.rsplit(' ').next().map(str::to_owned))
@@ -90,6 +89,6 @@ fn who_is_not_wanted_is_nowhere() {
     assert_eq!(execs.count(), 0);
     // It gets another name, and is wanted from then on.
     engine.docker(&["rename", "hidden-1", "found"]);
-    wait_until(Duration::from_secs(10), "the other stream", || streams() == 2);
+    wait_until(SOON, "the other stream", || streams() == 2);
     wait_until(SOON, "its record", || names("/api/containers?limit=1000").contains("found"));
 }

@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use rusqlite::OpenFlags;
 use serde_json::Value;
@@ -59,7 +58,7 @@ impl Fleet {
             host("expired", &tls.tcp_url(), with_tls(&client, &late)),
             host("unknown-key", &sshd.url(behind_ssh.socket()), with_ssh(&nobody)),
             host("wrong-key", &sshd.url(behind_ssh.socket()), with_key(&stranger(folder.path()))),
-            host("refused", &format!("tcp://127.0.0.1:{}", free_port()), String::new()),
+            host("refused", "tcp://127.0.0.1:1", String::new()),
             host("hangs", &format!("tcp://{}", silent.local_addr().unwrap()), impatient.to_owned()),
             host(
                 "hangs-in-tls",
@@ -82,10 +81,6 @@ fn stranger(folder: &Path) -> PathBuf {
     let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().unwrap();
     assert!(made.success());
     key
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// What is wrong with the other hosts, by name.
@@ -172,13 +167,13 @@ fn hosts_of_every_kind_are_watched_by_one_process_and_one_that_goes_hurts_no_oth
 
     fleet.tls.kill9();
     // Its port is still there, and nobody behind it: that takes until the patience with it ends.
-    wait_until(Duration::from_secs(90), "the host is down", || host(&dockstream, "tls")["status"] == "down");
+    wait_until(SOON, "the host is down", || host(&dockstream, "tls")["status"] == "down");
     let before = ["local", "ssh"].map(|name| samples(&dockstream, name));
     wait_until(SOON, "the others go on", || {
         ["local", "ssh"].into_iter().zip(before).all(|(name, before)| samples(&dockstream, name) >= before + 3)
     });
     fleet.tls.restart();
-    wait_until(Duration::from_secs(60), "the host is back", || host(&dockstream, "tls")["status"] == "up");
+    wait_until(SOON, "the host is back", || host(&dockstream, "tls")["status"] == "up");
     wait_until(SOON, "its events", || host_events(&dockstream, "tls") == ["down", "up"]);
     assert_eq!(host_events(&dockstream, "local"), Vec::<String>::new());
     assert_eq!(dockstream.terminate().code, Some(0));

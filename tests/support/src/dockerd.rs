@@ -5,8 +5,10 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::server::{Server, User, as_root};
+use crate::wait_until;
 
 /// A Docker engine in its own namespaces, with one image, [`Dockerd::IMAGE`], and a bridge network without a way out.
 ///
@@ -149,29 +151,53 @@ impl Dockerd {
     /// Suspends the process through which the engine reaches a container (its shim, of the full id `container`): calls that
     /// need it are not answered until [`Self::thaw`]. The container itself runs on.
     pub fn freeze(&self, container: &str) {
-        signal_shim(container, "STOP");
+        send("STOP", &shims(container), container);
     }
 
     /// Lets a suspended shim run on.
     pub fn thaw(&self, container: &str) {
-        signal_shim(container, "CONT");
+        send("CONT", &shims(container), container);
+    }
+
+    /// Kills the processes of a container (its full id) behind the engine's back, and waits until there are none: also
+    /// where the engine itself is dead.
+    pub fn kill_container(&self, container: &str) {
+        send("KILL", &of_container(container), container);
+        wait_until(Duration::from_secs(60), "the container's processes end", || of_container(container).is_empty());
     }
 }
 
 /// The engine has process ids of its own; here its processes are known by their command lines.
-fn signal_shim(container: &str, signal: &str) {
-    let processes = fs::read_dir("/proc").expect("/proc is there").filter_map(Result::ok);
-    let is_shim = |process: &fs::DirEntry| {
-        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+fn shims(container: &str) -> Vec<String> {
+    processes(|process| {
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
         let mut words = line.split(|byte| *byte == 0);
         words.next().is_some_and(|program| program.ends_with(b"containerd-shim-runc-v2"))
             && words.any(|word| word == container.as_bytes())
-    };
-    let shims: Vec<String> =
-        processes.filter(is_shim).map(|process| process.file_name().to_string_lossy().into_owned()).collect();
-    assert!(!shims.is_empty(), "no shim of container {container}");
-    let sent = as_root("kill").args(["-s", signal]).args(&shims).status();
-    assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal} to the shim {shims:?}");
+    })
+}
+
+/// The processes a container consists of: the children of its shim.
+fn of_container(container: &str) -> Vec<String> {
+    let shims = shims(container);
+    processes(|process| {
+        let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).map(str::trim);
+        parent.is_some_and(|parent| shims.iter().any(|shim| shim == parent))
+    })
+}
+
+/// Ids of the machine's processes whose folder in `/proc` `is_it`.
+fn processes(is_it: impl Fn(&Path) -> bool) -> Vec<String> {
+    let all = fs::read_dir("/proc").expect("/proc is there").filter_map(Result::ok);
+    let those = all.filter(|process| is_it(&process.path()));
+    those.map(|process| process.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn send(signal: &str, processes: &[String], whose: &str) {
+    assert!(!processes.is_empty(), "no process of {whose}");
+    let sent = as_root("kill").args(["-s", signal]).args(processes).status();
+    assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal} to {processes:?} of {whose}");
 }
 
 impl Deref for Dockerd {
