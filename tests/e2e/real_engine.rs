@@ -6,14 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use model::Timestamp;
 use rusqlite::OpenFlags;
-use serde_json::Value;
+use serde_json::{Value, json};
 use test_support::{ClickHouse, Dockerd, Kafka, Release, on_every_engine, unique, wait_until};
 
-use crate::binary::Launch;
+use crate::binary::{Launch, SOON};
 use crate::docker_stats::{columns, expected, shown};
 use crate::stores::{self, Row, Samples, assert_same, by_identity, event_columns, stats_columns};
 use crate::{http, workload};
@@ -76,14 +75,14 @@ fn every_store_holds_what_docker_stats_shows_bit_for_bit(release: Release) {
     )
     .start();
     let at_least = |count| containers.values().all(|id| stored(&dockstream.database(), id) >= count);
-    wait_until(Duration::from_secs(30), "two samples of every container", || at_least(2));
+    wait_until(2 * SOON, "two samples of every container", || at_least(2));
     let mut readings = Vec::new();
     for _ in 0..2 {
         readings.push(engine.docker(&["stats", "--no-stream", "--no-trunc", "--format", "json"]));
     }
     // An argument of an exec may be a secret.
     engine.docker(&["exec", "burner", "true", "--password=hidden"]);
-    wait_until(Duration::from_secs(60), "eight samples of every container", || at_least(8));
+    wait_until(2 * SOON, "eight samples of every container", || at_least(8));
     let finished = dockstream.terminate();
     let events = engine.docker(&["events", "--since", "0", "--until", "0s", "--format", "json"]);
     end.store(true, Ordering::Relaxed);
@@ -101,7 +100,7 @@ fn every_store_holds_what_docker_stats_shows_bit_for_bit(release: Release) {
     assert_same(&sqlite, &inserted, "SQLite and ClickHouse");
 
     compare_with_frames(&sqlite, &frames);
-    compare_with_command_line(&sqlite, &readings, &containers);
+    compare_with_command_line(&sqlite, &frames, &readings, &containers);
     compare_scopes(&sqlite, &containers);
 
     let columns_of_events = event_columns();
@@ -132,18 +131,31 @@ fn compare_with_frames(rows: &Samples, frames: &BTreeMap<String, Frames>) {
     assert!(compared >= 64 && with_rates == compared - frames.len(), "{compared} compared, {with_rates} with rates");
 }
 
-/// Every line that `docker stats` showed is a sample that is stored, digit for digit.
-fn compare_with_command_line(rows: &Samples, readings: &[String], containers: &BTreeMap<String, String>) {
-    let mut compared = 0;
+/// Every line that `docker stats` showed is one of the frames, digit for digit, and so is its sample. A frame that a busy
+/// engine sends together with the one before it has none: they are compared with the frames, and some with the samples.
+fn compare_with_command_line(
+    rows: &Samples,
+    frames: &BTreeMap<String, Frames>,
+    readings: &[String],
+    containers: &BTreeMap<String, String>,
+) {
+    let (mut compared, mut stored) = (0, 0);
     for line in readings.iter().flat_map(|reading| reading.lines()) {
         let line: Value = serde_json::from_str(line).expect("a line of JSON");
-        let name = line["Name"].as_str().expect("a name");
-        let of_container = rows.iter().filter(|((id, _), _)| *id == containers[name]);
-        let stored: Vec<_> = of_container.map(|(_, row)| shown(row)).collect();
-        assert!(stored.contains(&columns(&line)), "docker stats shows {line}\nstored: {stored:#?}");
+        let id = &containers[line["Name"].as_str().expect("a name")];
+        // Of its own accord, a frame brings the counters of the one before.
+        let seen = frames[id].iter().map(|(time, frame)| {
+            let before = json!({ "cpu_stats": frame["precpu_stats"] });
+            (time, shown(&expected(frame, Some(&before)).into_iter().collect()))
+        });
+        let times: Vec<i64> = seen.filter(|(_, seen)| *seen == columns(&line)).map(|(time, _)| *time).collect();
+        assert!(!times.is_empty(), "docker stats shows {line}, and none of {:#?}", frames[id]);
+        let is_stored = |time: i64| rows.get(&(id.clone(), time)).is_some_and(|row| shown(row) == columns(&line));
+        stored += usize::from(times.into_iter().any(is_stored));
         compared += 1;
     }
     assert_eq!(compared, readings.len() * containers.len());
+    assert!(stored > 0, "of {compared} lines none is a sample");
 }
 
 /// Work shows where it is done, and a container without a network of its own has unknown counters.
@@ -219,7 +231,7 @@ fn what_is_polled_lies_between_what_was_read_before_and_after(release: Release) 
     let listeners: Vec<_> = containers.values().map(|id| (id.clone(), listen(&engine, id, &end))).collect();
     let dockstream = Launch::watching(engine.socket(), "[collect]\nmode = \"auto\"\nstats_interval = \"1s\"\n").start();
     let at_least = |count| containers.values().all(|id| stored(&dockstream.database(), id) >= count);
-    wait_until(Duration::from_secs(60), "five samples of every container", || at_least(5));
+    wait_until(2 * SOON, "five samples of every container", || at_least(5));
     let finished = dockstream.terminate();
     end.store(true, Ordering::Relaxed);
     let frames: BTreeMap<String, Frames> =

@@ -151,7 +151,8 @@ fn an_influxdb_that_dies_hangs_and_loses_its_answers_has_every_sample_once() {
 
 #[test]
 fn a_full_window_costs_the_laggard_its_oldest_records_and_every_one_is_counted() {
-    let engine = simulated(50);
+    // So few samples a second that the window lasts for seconds: the sink that is well is never so far behind.
+    let engine = simulated(4);
     let window = "[journal]\nkind = \"memory\"\nmemory_bytes = \"256KiB\"\nwhen_full = \"drop_oldest\"\n".to_owned();
     let batch = PACE.replace("age = \"100ms\"", "age = \"100ms\"\nbytes = \"16KiB\"");
     let broker = Kafka::start();
@@ -159,7 +160,7 @@ fn a_full_window_costs_the_laggard_its_oldest_records_and_every_one_is_counted()
     let prefix = format!("{}.", unique("full"));
     let config = format!("{batch}{window}{}", kafka(broker.bootstrap(), &prefix));
     let dockstream = Launch::watching(engine.socket(), &config).start();
-    wait_until(SOON, "records of Kafka's are dropped", || dockstream.sink("kafka")["dropped"].as_u64() > Some(500));
+    wait_until(3 * SOON, "records of Kafka's are dropped", || dockstream.sink("kafka")["dropped"].as_u64() > Some(100));
     let losses = dockstream.get("/api/losses")["data"].clone();
     let of_kafka =
         |loss: &Value| loss["sink"] == "kafka" && loss["reason"] == "journal_full" && loss["count"].as_u64() > Some(0);

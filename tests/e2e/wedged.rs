@@ -15,7 +15,7 @@ on_every_engine!(
 );
 
 /// Ten seconds pass until a silence is told; a busy machine takes its time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A sample of a container that is newer than `than`.
 fn newer(dockstream: &Dockstream, container: &str, than: &Value) -> Value {
@@ -52,7 +52,8 @@ fn a_frozen_container_has_samples_still_that_say_it_stands_still(release: Releas
     assert!(sample["pids"].as_u64().is_some_and(|pids| pids > 0), "{sample}");
     let other = newer(&dockstream, "other", &sample["timestamp"]);
     assert!(other["cpu_usage_delta_ns"].as_u64().is_some_and(|used| used > 0), "{other}");
-    assert_eq!(silent(&dockstream), names([]));
+    // One that is merely late is told as well, until it comes.
+    wait_until(PATIENCE, "nothing is silent", || silent(&dockstream).is_empty());
 
     engine.docker(&["unpause", "frozen"]);
     wait_until(PATIENCE, "it runs again", || {
@@ -75,10 +76,12 @@ fn a_container_the_engine_cannot_reach_is_told_and_comes_back(release: Release) 
     // One collector of an older engine visits all containers in turn, and stands still before this one.
     let all = names(["one", "two", "wedged"]);
     let held_up = if release == Release::Stable { all } else { names(["wedged"]) };
-    wait_until(PATIENCE, &format!("{held_up:?} are told"), || silent(&dockstream) == held_up);
-    let metrics = dockstream.get("/metrics");
     let gauge = format!("dockstream_silent_streams{{host=\"real\"}} {}", held_up.len());
-    assert!(metrics.as_str().is_some_and(|text| text.contains(&gauge)), "{metrics}");
+    let are_told = || {
+        let metrics = dockstream.get("/metrics");
+        silent(&dockstream) == held_up && metrics.as_str().is_some_and(|text| text.contains(&gauge))
+    };
+    wait_until(PATIENCE, &format!("{held_up:?} are told"), are_told);
     assert_eq!(dockstream.get("/api/hosts")["data"][0]["status"], "up");
     if release == Release::Current {
         let last = newer(&dockstream, "wedged", &Value::Null)["timestamp"].clone();
@@ -89,14 +92,16 @@ fn a_container_the_engine_cannot_reach_is_told_and_comes_back(release: Release) 
             }
         }
         assert_eq!(newer(&dockstream, "wedged", &Value::Null)["timestamp"], last);
-        assert_eq!(silent(&dockstream), held_up);
+        wait_until(PATIENCE, "it alone is told still", are_told);
     }
 
     let last = newer(&dockstream, "wedged", &Value::Null)["timestamp"].clone();
     engine.thaw(&wedged);
     newer(&dockstream, "wedged", &last);
-    wait_until(PATIENCE, "nothing is silent any more", || silent(&dockstream).is_empty());
-    assert_eq!(dockstream.lines("no stats of a running container").len(), held_up.len());
-    assert_eq!(dockstream.lines("come again").len(), held_up.len());
+    // A line for each that went, and one for each that came back; one that was merely late has both, too.
+    wait_until(PATIENCE, "nothing is silent any more, and it is told", || {
+        let [went, came] = ["no stats of a running container", "come again"].map(|text| dockstream.lines(text).len());
+        silent(&dockstream).is_empty() && went >= held_up.len() && came == went
+    });
     assert_eq!(dockstream.terminate().code, Some(0));
 }
