@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use model::Timestamp;
 use serde_json::Value;
 use simulator::{Profile, SimulatedHost, Simulator, State};
-use test_support::wait_until;
+use test_support::{wait_for, wait_until};
 
 use super::books::Books;
 use super::chance::Chance;
@@ -201,6 +201,23 @@ impl Soak {
         rows.collect::<Result<_, _>>().expect("containers")
     }
 
+    /// How many events and samples are stored.
+    fn rows(&self) -> (u64, u64) {
+        let database = rusqlite::Connection::open(self.dockstream.database()).expect("the database opens");
+        let count = |table: &str| {
+            let sql = format!("SELECT count(*) FROM {table}");
+            let count: i64 = database.query_row(&sql, [], |row| row.get(0)).expect("a count");
+            u64::try_from(count).expect("a count")
+        };
+        (count("container_events"), count("container_stats"))
+    }
+
+    /// True where no engine is reached any more.
+    fn are_down(&self) -> bool {
+        let hosts = self.dockstream.get("/api/hosts?limit=1000");
+        hosts["data"].as_array().is_some_and(|hosts| hosts.iter().all(|host| host["status"] == "down"))
+    }
+
     /// The containers that are followed.
     fn followed(&self) -> BTreeSet<(String, String)> {
         let pipeline = self.dockstream.get("/api/pipeline");
@@ -271,9 +288,16 @@ impl Soak {
         for host in &self.hosts {
             host.control().stop_daemon();
         }
-        let books = || Books::of(&self.dockstream.get("/api/pipeline"));
-        wait_until(PATIENCE, "nothing is on its way", || books().are_settled());
-        let (books, losses) = (books(), self.dockstream.get("/api/losses")["data"].clone());
+        // What lies in the sockets is in no book yet. The store's keys would hide what came twice: the books do not, and then
+        // the two are never the same.
+        let settled = || {
+            let books = Books::of(&self.dockstream.get("/api/pipeline"));
+            let journaled = |stream: &str| books.stream(stream).journaled;
+            let is_stored = self.rows() == (journaled("events"), journaled("stats"));
+            (self.are_down() && books.are_settled() && is_stored).then_some(journaled("stats"))
+        };
+        let samples = wait_for(PATIENCE, "all that was read is stored, and once", settled);
+        let losses = self.dockstream.get("/api/losses")["data"].clone();
         let finished = self.dockstream.terminate();
         assert_eq!(finished.code, Some(0), "{finished:?}");
 
@@ -298,14 +322,13 @@ impl Soak {
             .filter(|(host, _, kind, action, actor)| happened.contains(&(host, kind, action, actor)))
             .collect();
         let first = |list: &[&Told]| list.iter().take(5).map(|event| format!("{event:?}")).collect::<Vec<_>>();
-        let (count, rows) = (count_rows(&finished, "container_events"), count_rows(&finished, "container_stats"));
         let (flat, growth) = growth(taken, &self.plan);
         let row = format!(
             "| {} | {} × {} | {jobs} | {restarted} | {} | {} | {} | {}, {}, {} | {wanted} | {followed} | {growth} |",
             self.plan.asked.as_deref().unwrap_or("short"),
             self.plan.hosts,
             self.plan.containers,
-            grouped(rows),
+            grouped(samples),
             grouped(heard.len() as u64),
             grouped(heard.iter().filter(|event| real.contains(event)).count() as u64),
             missing.len(),
@@ -319,8 +342,6 @@ impl Soak {
         assert!(missing.is_empty(), "{} events are missing, such as {:#?}", missing.len(), first(&missing));
         assert!(invented.is_empty(), "{} events were never told: {invented:#?}", invented.len());
         assert!(twice.is_empty(), "{} events are there twice, such as {:#?}", twice.len(), first(&twice));
-        // The store's keys would hide what came twice: the books do not.
-        assert_eq!((count, rows), (books.stream("events").journaled, books.stream("stats").journaled));
         assert_eq!(losses, serde_json::json!([]));
         assert_eq!(wanted, followed);
         assert!(flat, "it has grown: {growth}\n{taken:?}");
@@ -347,13 +368,6 @@ fn stored(finished: &Finished) -> BTreeMap<Told, bool> {
         Ok(((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?), row.get::<_, bool>(5)?))
     };
     statement.query_map([], event).expect("events").collect::<Result<_, _>>().expect("events")
-}
-
-fn count_rows(finished: &Finished, table: &str) -> u64 {
-    let database = rusqlite::Connection::open(finished.database()).expect("the database opens");
-    let count: i64 =
-        database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("a count");
-    u64::try_from(count).expect("a count")
 }
 
 /// Whether memory and descriptors are in the last third what they were in the first; both, as cells of the report.
