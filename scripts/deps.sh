@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing, and says what before it does: `scripts/deps.sh GROUP...`
 #
-#   build    a C compiler and make, for SQLite and librdkafka
-#   test     the servers the tests run: Docker engines, stable and current, Podman, an SSH server, Apache Kafka, the ClickHouse
-#            engine, InfluxDB, Prometheus
+#   build    a C compiler and make, for SQLite and librdkafka, and OpenSSL, for TLS to Kafka
+#   test     the servers the tests run: Docker engines, stable and current, Podman, an SSH server, Apache Kafka, Apicurio Registry,
+#            the ClickHouse engine, InfluxDB, Prometheus
 #   check    the tools of `make check`
 #
 # A second run finds everything and does nothing. Downloads are kept in .cache/ and in the caches of apt, pip, Maven, cargo.
@@ -46,6 +46,8 @@ build() {
     has cc || missing+=(gcc libc6-dev)
     has c++ || missing+=(g++)
     has make || missing+=(make)
+    has pkg-config || missing+=(pkg-config)
+    { has pkg-config && pkg-config --exists libssl; } || missing+=(libssl-dev)
     packages "${missing[@]}"
     has cargo || fail "Rust is missing: https://rustup.rs"
 }
@@ -105,6 +107,17 @@ clickhouse() {
     cp "$wanted" .cache/venv/requirements.txt
 }
 
+# What the examples of consumers in Python need.
+consumers() {
+    local wanted=examples/requirements.txt cache=.cache/consumers
+    cmp -s "$wanted" "$cache/requirements.txt" && return
+    say "installing Kafka's client for Python (PyPI, 0.1 GB on disk) into $cache"
+    rm -rf "$cache"
+    python3 -m venv "$cache"
+    "$cache/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
+    cp "$wanted" "$cache/requirements.txt"
+}
+
 kafka() {
     local wanted=tests/servers/kafka/pom.xml cache=.cache/kafka
     if ! cmp -s "$wanted" "$cache/pom.xml"; then
@@ -125,6 +138,18 @@ kafka() {
         [ -f "$cache/classes.jsa" ] || fail "no class archive: see $cache/archive.log"
         touch "$cache/classes.jsa"
     fi
+}
+
+registry() {
+    local wanted=tests/servers/registry/pom.xml cache=.cache/registry
+    cmp -s "$wanted" "$cache/pom.xml" && return
+    say "installing Apicurio Registry (Maven Central, 0.3 GB on disk) into $cache"
+    rm -rf "$cache"
+    mvn --batch-mode --quiet -Dstyle.color=never --file "$wanted" "$MAVEN_COPY" -DincludeScope=runtime -DexcludeTransitive=true \
+        -DoutputDirectory="$PWD/$cache"
+    tar --extract --gzip --file "$cache"/*-all.tar.gz --directory "$cache"
+    rm "$cache"/*-all.tar.gz
+    cp "$wanted" "$cache/pom.xml"
 }
 
 check() {
@@ -154,7 +179,7 @@ flock 9
 for group in "$@"; do
     case $group in
         build) build ;;
-        test) server_packages; current_engine; clickhouse; kafka ;;
+        test) server_packages; current_engine; clickhouse; kafka; registry; consumers ;;
         check) check ;;
         *) fail "no group $group: build, test or check" ;;
     esac

@@ -63,10 +63,19 @@ def answers(port):
         return False
 
 
+def add_user(port, name, password):
+    """Tells the broker of a user. It remembers, also when it is started again."""
+    for bits in (256, 512):  # in one request a broker takes one of the two
+        subprocess.run(java("kafka.admin.ConfigCommand", "--bootstrap-server", f"127.0.0.1:{port}", "--entity-type", "users",
+                            "--entity-name", name, "--alter", "--add-config", f"SCRAM-SHA-{bits}=[password={password}]"),
+                       check=True, stdout=subprocess.DEVNULL)
+
+
 def main():
     parser = supervise.arguments(__doc__)
     parser.add_argument("--port", type=int, help="default: a free one")
     parser.add_argument("--property", action="append", default=[], metavar="NAME=VALUE", help="one more broker property")
+    parser.add_argument("--scram", action="append", default=[], metavar="USER=PASSWORD", help="a user of SCRAM-SHA-256 and -512")
     parser.add_argument("--format-only", action="store_true", help="make the empty storage others start from, and end")
     parser.add_argument("--archive-classes", action="store_true", help="write the class archive when the broker stops")
     args = parser.parse_args()
@@ -74,9 +83,10 @@ def main():
         supervise.fail("Apache Kafka is not installed: run `make deps`")
     folder, port = supervise.folder(args, "kafka"), args.port or supervise.free_port()
     data, config = folder / "data", folder / "server.properties"
-    # A property may name the ports, and `internal`, a free one: one that adds a listener must repeat the others.
+    # A property may name the ports, and free ones, `internal`, `tls` and `sasl`: one that adds a listener must repeat the others.
     lines = PROPERTIES + "".join(line + "\n" for line in args.property)
-    names = {"port": port, "controller": supervise.free_port(), "internal": supervise.free_port(), "data": data}
+    names = {"port": port, "data": data}
+    names |= {name: supervise.free_port() for name in ("controller", "internal", "tls", "sasl") if "{" + name + "}" in lines}
     for name, value in names.items():
         lines = lines.replace("{" + name + "}", str(value))
     config.write_text(lines)
@@ -91,8 +101,17 @@ def main():
     temporary.mkdir(exist_ok=True)
     options = [f"-Djava.io.tmpdir={temporary}", *(options if args.archive_classes or ARCHIVE.exists() else [])]
     command = java("kafka.Kafka", config, options=options)
-    addresses = {"bootstrap": f"127.0.0.1:{port}", "internal": f"127.0.0.1:{names['internal']}"}
-    supervise.Server(args, folder, command, lambda: answers(port), addresses).run()
+    addresses = {"bootstrap": f"127.0.0.1:{port}"} | {name: f"127.0.0.1:{names[name]}" for name in ("internal", "tls", "sasl") if name in names}
+    users = list(args.scram)
+
+    def ready():
+        if not answers(port):
+            return False
+        while users:
+            add_user(port, *users.pop().split("=", 1))
+        return True
+
+    supervise.Server(args, folder, command, ready, addresses).run()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ const TABLES: &str = include_str!("../../../docs/tables.md");
 const INFLUXDB: &str = include_str!("../../../docs/influxdb.md");
 const ERRORS: &str = include_str!("../../../docs/errors.md");
 
-fn json_schema(stream: Stream) -> Value {
+pub(crate) fn json_schema(stream: Stream) -> Value {
     let text = match stream {
         Stream::Stats => include_str!("../../../schemas/topics/docker.stats.schema.json"),
         Stream::Events => include_str!("../../../schemas/topics/docker.events.schema.json"),
@@ -57,7 +57,7 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
-fn records(rows: &Rows) -> Vec<Value> {
+pub(crate) fn records(rows: &Rows) -> Vec<Value> {
     fn values<T: Serialize>(rows: &[T]) -> Vec<Value> {
         rows.iter().map(|row| serde_json::to_value(row).unwrap()).collect()
     }

@@ -1,8 +1,11 @@
 //! Apache Kafka, one KRaft node.
 
+use std::fs;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use crate::certificates::{Authority, Validity};
 use crate::proxy::{Place, Proxy};
 use crate::server::{Server, User};
 
@@ -11,6 +14,17 @@ use crate::server::{Server, User};
 pub struct Kafka {
     server: Server,
     bootstrap: String,
+}
+
+/// What a client shows a [`Kafka::secured`] broker, and whom it trusts: texts in PEM.
+#[derive(Clone, Debug)]
+pub struct Papers {
+    /// The certificate of the CA that issued the broker's.
+    pub ca: String,
+    /// The client's own certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
 }
 
 impl Kafka {
@@ -23,7 +37,52 @@ impl Kafka {
     /// Starts a broker with further properties, such as `message.max.bytes=1000`.
     #[must_use]
     pub fn start_with(properties: &[&str]) -> Self {
-        let args: Vec<&str> = properties.iter().flat_map(|property| ["--property", property]).collect();
+        Self::with_users(properties, &[])
+    }
+
+    /// Starts a broker with two listeners more, as a production cluster has them: one for TLS with certificates on both
+    /// sides ([`Self::tls`]), one for SASL over TLS ([`Self::sasl`]). With it comes what a client needs to show and to trust.
+    ///
+    /// Users: `plain`, `scram` by SHA-256 and -512, both with the password `right`, and by OAUTHBEARER whoever a token names.
+    #[must_use]
+    pub fn secured() -> (Self, Papers) {
+        let folder = tempfile::tempdir().expect("a folder for certificates");
+        let authority = Authority::new(folder.path());
+        let papers = |folder: PathBuf| {
+            let [ca, certificate, key] = ["ca.pem", "cert.pem", "key.pem"]
+                .map(|name| fs::read_to_string(folder.join(name)).expect("the CA wrote it"));
+            Papers { ca, certificate, key }
+        };
+        let own = papers(authority.server("broker", &["127.0.0.1"], Validity::Now));
+        let line = |name: &str, pem: &str| format!("{name}={}", pem.replace('\n', "\\n"));
+        let jaas = |mechanism: &str, module: &str, rest: &str| {
+            let class = format!("org.apache.kafka.common.security.{module}LoginModule");
+            format!("listener.name.sasl.{mechanism}.sasl.jaas.config={class} required {rest};")
+        };
+        let listeners = "CLIENT://127.0.0.1:{port},TLS://127.0.0.1:{tls},SASL://127.0.0.1:{sasl}";
+        let properties = [
+            format!("listeners={listeners},CONTROLLER://127.0.0.1:{{controller}}"),
+            format!("advertised.listeners={listeners}"),
+            "listener.security.protocol.map=CLIENT:PLAINTEXT,TLS:SSL,SASL:SASL_SSL,CONTROLLER:PLAINTEXT".to_owned(),
+            "ssl.keystore.type=PEM".to_owned(),
+            line("ssl.keystore.key", &own.key),
+            line("ssl.keystore.certificate.chain", &own.certificate),
+            "ssl.truststore.type=PEM".to_owned(),
+            line("ssl.truststore.certificates", &own.ca),
+            "listener.name.tls.ssl.client.auth=required".to_owned(),
+            "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER".to_owned(),
+            jaas("plain", "plain.Plain", "user_plain=\"right\""),
+            jaas("scram-sha-256", "scram.Scram", ""),
+            jaas("scram-sha-512", "scram.Scram", ""),
+            jaas("oauthbearer", "oauthbearer.OAuthBearer", "unsecuredLoginStringClaim_sub=\"broker\""),
+        ];
+        let kafka = Self::with_users(&properties.each_ref().map(String::as_str), &["scram=right"]);
+        (kafka, papers(authority.client("client", Validity::Now)))
+    }
+
+    fn with_users(properties: &[&str], users: &[&str]) -> Self {
+        let properties = properties.iter().flat_map(|property| ["--property", property]);
+        let args: Vec<&str> = properties.chain(users.iter().flat_map(|user| ["--scram", user])).collect();
         let server = Server::start("kafka", User::Anyone, &args);
         let bootstrap = server.address("bootstrap");
         Self { server, bootstrap }
@@ -67,6 +126,18 @@ impl Kafka {
     #[must_use]
     pub fn internal(&self) -> String {
         self.server.address("internal")
+    }
+
+    /// Address of the listener for TLS of a broker that is [`Self::secured`].
+    #[must_use]
+    pub fn tls(&self) -> String {
+        self.server.address("tls")
+    }
+
+    /// Address of the listener for SASL over TLS of a broker that is [`Self::secured`].
+    #[must_use]
+    pub fn sasl(&self) -> String {
+        self.server.address("sasl")
     }
 
     /// Bootstrap address, `127.0.0.1:port`.

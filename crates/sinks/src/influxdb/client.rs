@@ -132,7 +132,7 @@ fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, http:
 }
 
 /// Whom to trust: those in `ca_file`, else those the system trusts.
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
+pub(crate) fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let Some(path) = ca_file else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -150,7 +150,7 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     if roots.is_empty() { Err(unread("there are none".into())) } else { Ok(roots) }
 }
 
-fn unanswered(error: &legacy::Error) -> Unanswered {
+pub(crate) fn unanswered(error: &legacy::Error) -> Unanswered {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     let mut last = String::new();
     while let Some(error) = cause {

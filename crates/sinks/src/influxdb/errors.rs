@@ -28,7 +28,7 @@ pub(super) enum InfluxFailure {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unanswered {
+pub(crate) enum Unanswered {
     /// The connection.
     #[error("{0}")]
     Broken(String),

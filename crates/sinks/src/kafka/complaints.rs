@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::words::is_of_tls;
+
 /// The last complaint of a client, and why it failed for good, if it did. Written by its own threads.
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
@@ -25,6 +27,8 @@ impl Complaints {
     /// Takes note of an error that the client reports by itself.
     pub(super) fn hear(&self, error: &KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        // One that TLS fails on is now and then told as one that broke off.
+        let code = if is_of_tls(reason) { RDKafkaErrorCode::SSL } else { code };
         tracing::debug!(target: "librdkafka", %code, "{reason}");
         if code == RDKafkaErrorCode::Fatal {
             return self.fail_for_good(reason.to_owned());
@@ -81,6 +85,14 @@ mod tests {
         complaints.hear(&KafkaError::Global(RDKafkaErrorCode::Authentication), "wrong password");
         complaints.hear(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
         assert_eq!(complaints.last(), Some((RDKafkaErrorCode::Authentication, "wrong password".into())));
+    }
+
+    #[test]
+    fn a_certificate_that_is_refused_is_told_so_also_where_the_connection_broke_off() {
+        let complaints = Complaints::default();
+        let words = "ssl://a:1/bootstrap: error:0A000086:SSL routines::certificate verify failed (after 7ms in state SSL_HANDSHAKE)";
+        complaints.hear(&KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), words);
+        assert_eq!(complaints.last(), Some((RDKafkaErrorCode::SSL, words.into())));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::time::Duration;
 use model::NodeName;
 use rdkafka::ClientConfig;
 
+use super::format::{Format, RegistryConfig};
+
 /// How long brokers leave a transaction open, where no property says otherwise.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -35,6 +37,10 @@ pub struct KafkaConfig {
     pub rows: usize,
     /// Estimated bytes in one delivery, at most.
     pub bytes: usize,
+    /// What the values in topics are. Cursors and dead letters are JSON always.
+    pub format: Format,
+    /// Who keeps the schemas of values that are not JSON.
+    pub registry: Option<RegistryConfig>,
     /// Delivers in transactions that carry the cursor of this writer; `None` leaves it at an idempotent producer.
     pub exactly_once: Option<Writer>,
 }
@@ -69,6 +75,8 @@ impl KafkaConfig {
             properties: BTreeMap::new(),
             rows: 20_000,
             bytes: 8 << 20,
+            format: Format::Json,
+            registry: None,
             exactly_once: None,
         }
     }

@@ -1,12 +1,14 @@
 //! Records into Kafka's: key, value, headers.
 
-use model::{BatchId, ContainerState, HostStatus, ImageState, Rows, Stream, Timestamp};
-use rdkafka::message::{Header, OwnedHeaders};
-use serde_json::to_vec;
-
+use super::format::{EncodeError, Encoder};
 use super::transactions::CURSOR_SCHEMA;
+use model::{BatchId, ContainerState, HostStatus, ImageState, Rows, Stream, Timestamp};
+use opentelemetry::trace::TraceContextExt;
+use rdkafka::message::{Header, OwnedHeaders};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Header `content-type` of every record.
+/// Header `content-type` of a record in JSON.
 pub const CONTENT_TYPE: &str = "application/json";
 
 /// Header `schema` of the records of `stream`.
@@ -41,47 +43,48 @@ impl Encoded {
 }
 
 /// The row at `index`; `None` beyond the end.
-pub(super) fn encode(rows: &Rows, index: usize) -> Option<serde_json::Result<Encoded>> {
+pub(super) fn encode(encoder: &Encoder, rows: &Rows, index: usize) -> Option<Result<Encoded, EncodeError>> {
+    let stream = rows.stream();
     let row = match rows {
         Rows::Stats(rows) => {
             let row = rows.get(index)?;
             let key = format!("{}/{}", row.meta.host, row.meta.container_id);
-            (key, Some(to_vec(row)), row.received_at)
+            (key, Some(encoder.value(stream, row)), row.received_at)
         }
         Rows::Events(rows) => {
             let row = rows.get(index)?;
             let of = row.container_id.as_ref().map_or(row.actor_id.as_str(), |id| id.as_str());
-            (format!("{}/{of}", row.host), Some(to_vec(row)), row.received_at)
+            (format!("{}/{of}", row.host), Some(encoder.value(stream, row)), row.received_at)
         }
         Rows::Containers(rows) => {
             let row = rows.get(index)?;
             let key = format!("{}/{}", row.host, row.container_id);
             let there = row.state != ContainerState::Removed;
-            (key, there.then(|| to_vec(row)), row.observed_at)
+            (key, there.then(|| encoder.value(stream, row)), row.observed_at)
         }
         Rows::Images(rows) => {
             let row = rows.get(index)?;
             let there = row.state != ImageState::Removed;
-            (format!("{}/{}", row.host, row.image_id), there.then(|| to_vec(row)), row.observed_at)
+            (format!("{}/{}", row.host, row.image_id), there.then(|| encoder.value(stream, row)), row.observed_at)
         }
         Rows::ImageVersions(rows) => {
             let row = rows.get(index)?;
-            (format!("{}/{}", row.host, row.reference), Some(to_vec(row)), row.observed_at)
+            (format!("{}/{}", row.host, row.reference), Some(encoder.value(stream, row)), row.observed_at)
         }
         Rows::Hosts(rows) => {
             let row = rows.get(index)?;
             let there = row.status != HostStatus::Removed;
-            (row.host.to_string(), there.then(|| to_vec(row)), row.observed_at)
+            (row.host.to_string(), there.then(|| encoder.value(stream, row)), row.observed_at)
         }
         Rows::Logs(rows) => {
             let row = rows.get(index)?;
             let key = format!("{}/{}", row.meta.host, row.meta.container_id);
-            (key, Some(to_vec(row)), row.received_at)
+            (key, Some(encoder.value(stream, row)), row.received_at)
         }
         Rows::Losses(rows) => {
             let row = rows.get(index)?;
             let sink = row.sink.as_deref().unwrap_or("-");
-            (format!("{sink}/{}/{}", row.stream, row.reason), Some(to_vec(row)), row.last_at)
+            (format!("{sink}/{}/{}", row.stream, row.reason), Some(encoder.value(stream, row)), row.last_at)
         }
     };
     let (key, value, timestamp) = row;
@@ -89,12 +92,24 @@ pub(super) fn encode(rows: &Rows, index: usize) -> Option<serde_json::Result<Enc
 }
 
 /// The headers of all records of a batch.
-pub(super) fn headers(id: &BatchId) -> OwnedHeaders {
+pub(super) fn headers(encoder: &Encoder, id: &BatchId) -> OwnedHeaders {
     let id_text = id.to_string();
-    OwnedHeaders::new_with_capacity(3)
+    let headers = OwnedHeaders::new_with_capacity(4)
         .insert(Header { key: "schema", value: Some(schema_name(id.stream)) })
-        .insert(Header { key: "content-type", value: Some(CONTENT_TYPE) })
-        .insert(Header { key: "batch-id", value: Some(&id_text) })
+        .insert(Header { key: "content-type", value: Some(encoder.content_type()) })
+        .insert(Header { key: "batch-id", value: Some(&id_text) });
+    match traceparent() {
+        Some(parent) => headers.insert(Header { key: "traceparent", value: Some(&parent) }),
+        None => headers,
+    }
+}
+
+/// The delivery under way, as W3C Trace Context names it; `None` where nothing is traced.
+fn traceparent() -> Option<String> {
+    let context = Span::current().context();
+    let span = context.span().span_context().clone();
+    let parent = || format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8());
+    span.is_valid().then(parent)
 }
 
 /// The headers of a cursor.
@@ -109,14 +124,19 @@ mod tests {
     use std::time::Duration;
 
     use model::HostRecord;
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use rdkafka::message::Headers;
+    use tracing_subscriber::layer::SubscriberExt;
 
+    use super::super::format::Format;
     use super::*;
     use crate::fixtures::{
-        container, container_id, event, host, image, image_version, loss, network_event, noon, stats,
+        batch, container, container_id, event, host, image, image_version, loss, network_event, noon, stats,
     };
 
     fn one(rows: &Rows) -> Encoded {
-        encode(rows, 0).unwrap().unwrap()
+        encode(&Encoder::with_ids(Format::Json), rows, 0).unwrap().unwrap()
     }
 
     #[test]
@@ -154,6 +174,26 @@ mod tests {
         let removed = HostRecord { status: HostStatus::Removed, ..host(noon()) };
         assert_eq!(one(&Rows::Hosts([removed].into())).value, None);
         assert!(one(&Rows::Hosts([host(noon())].into())).value.is_some());
+    }
+
+    #[test]
+    fn a_traced_delivery_is_named_in_its_records() {
+        let encoder = Encoder::with_ids(Format::Json);
+        let id = batch(1, Rows::Stats([stats(1, noon())].into())).id;
+        let parent = || {
+            let headers = headers(&encoder, &id);
+            let found = headers.iter().find(|header| header.key == "traceparent");
+            found.map(|header| String::from_utf8(header.value.unwrap().to_vec()).unwrap())
+        };
+        assert_eq!(parent(), None);
+        let tracer = SdkTracerProvider::builder().build().tracer("test");
+        let subscriber = tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(tracer));
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("deliver");
+            let trace = span.context().span().span_context().trace_id().to_string();
+            let parent = span.in_scope(parent).unwrap();
+            assert!(parent.starts_with(&format!("00-{trace}-")) && parent.len() == 55, "{parent}");
+        });
     }
 
     #[test]

@@ -8,6 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::KafkaConfig;
 use super::complaints::Complaints;
 use super::verdicts::VERDICTS;
+use super::words::in_words;
 use crate::verdicts::verdict;
 
 /// A failure of the Kafka sink.
@@ -52,6 +53,10 @@ pub(super) enum KafkaFailure {
     Fatal { class: FailureClass, reason: String },
     #[error("the kafka producer is not running")]
     NoProducer,
+    #[error("schema registry {url}: {reason}")]
+    Registry { url: String, class: FailureClass, reason: String },
+    #[error("values in this format need a schema registry: name one")]
+    NoRegistry,
     #[error("a record cannot be written as JSON: {0}")]
     Encode(#[from] serde_json::Error),
 }
@@ -61,7 +66,11 @@ impl KafkaFailure {
     pub(super) fn unreachable(config: &KafkaConfig, complaints: &Complaints, error: &KafkaError) -> Self {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         let (code, reason) = complaints.last().unwrap_or((code, code.to_string()));
-        Self::Brokers { brokers: config.brokers.join(","), class: classify(code), reason }
+        Self::Brokers {
+            brokers: config.brokers.join(","),
+            class: classify(code),
+            reason: in_words(config, code, reason),
+        }
     }
 
     /// A producer that can do no more. Why it came to that may need a person; else a new one goes on.
@@ -73,10 +82,11 @@ impl KafkaFailure {
 
     pub(super) fn class(&self) -> FailureClass {
         match self {
-            Self::Setting { .. } | Self::Client(_) | Self::MissingTopics(_) => FailureClass::Config,
+            Self::Setting { .. } | Self::Client(_) | Self::MissingTopics(_) | Self::NoRegistry => FailureClass::Config,
             Self::Fenced { .. } | Self::CursorRefused { .. } | Self::EndLost { .. } => FailureClass::Config,
             Self::Brokers { class, .. }
             | Self::Topic { class, .. }
+            | Self::Registry { class, .. }
             | Self::Waiting { class, .. }
             | Self::Transaction { class, .. }
             | Self::Fatal { class, .. } => *class,

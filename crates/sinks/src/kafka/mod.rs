@@ -9,6 +9,7 @@ mod complaints;
 mod config;
 mod encode;
 mod errors;
+mod format;
 mod letter_reader;
 mod letters;
 mod outcomes;
@@ -16,9 +17,11 @@ mod sink;
 mod topics;
 mod transactions;
 mod verdicts;
+mod words;
 
 pub use config::{KafkaConfig, Writer};
 pub use encode::{CONTENT_TYPE, schema_name};
+pub use format::{Format, RegistryConfig, subject};
 pub use letter_reader::LetterTopic;
 pub use letters::{TopicDeadLetter, letter_topic};
 pub use sink::KafkaSink;
@@ -43,6 +46,10 @@ pub(crate) use transactions::{CURSOR_SCHEMA, example_cursor};
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod registered;
+#[cfg(test)]
 mod repeats;
+#[cfg(test)]
+mod secured;
 #[cfg(test)]
 mod tests;

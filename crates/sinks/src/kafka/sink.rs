@@ -15,8 +15,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::KafkaConfig;
 use super::encode::{encode, headers};
 use super::errors::{KafkaFailure, classify, graver};
+use super::format::Encoder;
 use super::outcomes::{Fate, Outcomes, RecordId};
 use super::topics::{ensure, topic_name};
+use super::words::in_words;
 
 /// How often a wait looks whether there is progress.
 const LOOK: Duration = Duration::from_millis(250);
@@ -30,6 +32,7 @@ pub struct KafkaSink {
     config: KafkaConfig,
     producer: Option<Arc<ThreadedProducer<Outcomes>>>,
     outcomes: Outcomes,
+    encoder: Encoder,
     /// Journal position after the range before: what lies before it never comes again.
     behind: u64,
 }
@@ -42,8 +45,9 @@ struct Parcel<'a> {
 }
 
 impl<'a> Parcel<'a> {
-    fn new(prefix: &str, batch: &'a Batch) -> Self {
-        Self { batch, topic: topic_name(prefix, batch.id.stream), headers: headers(&batch.id) }
+    fn new(sink: &KafkaSink, batch: &'a Batch) -> Self {
+        let topic = topic_name(&sink.config.topic_prefix, batch.id.stream);
+        Self { batch, topic, headers: headers(&sink.encoder, &batch.id) }
     }
 
     fn rows(&self) -> impl Iterator<Item = Row<'_>> {
@@ -62,7 +66,8 @@ struct Row<'a> {
 impl KafkaSink {
     /// A sink for the cluster that `config` names. Connects at `prepare`.
     pub fn new(config: KafkaConfig) -> Self {
-        Self { config, producer: None, outcomes: Outcomes::default(), behind: 0 }
+        let encoder = Encoder::new(&config);
+        Self { config, producer: None, outcomes: Outcomes::default(), encoder, behind: 0 }
     }
 
     /// A producer that can send. One that failed for good is made anew.
@@ -106,7 +111,7 @@ impl KafkaSink {
     /// producer does not take it.
     async fn send(&self, producer: &ThreadedProducer<Outcomes>, row: &Row<'_>) -> Result<(), KafkaFailure> {
         let parcel = row.parcel;
-        let encoded = match encode(&parcel.batch.rows, row.index).transpose() {
+        let encoded = match encode(&self.encoder, &parcel.batch.rows, row.index).transpose() {
             Ok(Some(encoded)) => encoded,
             Ok(None) => {
                 self.outcomes.settle(row.id, Fate::Rejected("the batch has no such row".into()));
@@ -238,7 +243,8 @@ impl<'a> Waiting<'a> {
             class: complaint.as_ref().map_or(FailureClass::Retry, |(code, _)| classify(*code)),
             waited_s: self.since.elapsed().as_secs(),
             in_flight,
-            reason: complaint.map_or_else(String::new, |(_, reason)| format!(": {reason}")),
+            reason: complaint
+                .map_or_else(String::new, |(code, reason)| format!(": {}", in_words(&self.sink.config, code, reason))),
         })
     }
 }
@@ -265,7 +271,8 @@ impl Deliver for KafkaSink {
 
     async fn prepare(&mut self) -> Result<(), DeliverError> {
         let producer = self.connect().await?;
-        Ok(ensure(&self.config, &producer, self.outcomes.complaints()).await?)
+        ensure(&self.config, &producer, self.outcomes.complaints()).await?;
+        Ok(self.encoder.ready().await?)
     }
 
     async fn deliver(&mut self, range: &Range) -> Result<Receipt, DeliverError> {
@@ -277,8 +284,8 @@ impl Deliver for KafkaSink {
             return Err(KafkaFailure::NoProducer.into());
         }
         let producer = self.connect().await?;
-        let parcels: Vec<Parcel<'_>> =
-            range.batches.iter().map(|batch| Parcel::new(&self.config.topic_prefix, batch)).collect();
+        self.encoder.ready().await?;
+        let parcels: Vec<Parcel<'_>> = range.batches.iter().map(|batch| Parcel::new(self, batch)).collect();
         let rows: Vec<Row<'_>> = parcels.iter().flat_map(Parcel::rows).collect();
         self.send_all(&producer, &rows).await?;
         self.settled(&producer).await?;

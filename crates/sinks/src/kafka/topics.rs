@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 use super::KafkaConfig;
 use super::complaints::Complaints;
 use super::errors::{KafkaFailure, classify};
+use super::format::Encoder;
 use super::letters::letter_topic;
 use super::outcomes::Outcomes;
 use crate::migrate::Migrate;
@@ -105,6 +106,7 @@ impl Migrate for KafkaTopics {
             Ok(made) => made.into_iter().for_each(|topic| tell(format!("topic {topic} made"))),
             Err(failure) => return Err(failure.to_string()),
         }
+        Encoder::new(&config).ready().await.map_err(|failure| failure.to_string())?;
         Ok(format!("{}, {count} topics", config.brokers.join(",")))
     }
 }

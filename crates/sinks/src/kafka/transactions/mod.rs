@@ -24,7 +24,9 @@ use super::KafkaConfig;
 use super::config::Writer;
 use super::encode::{cursor_headers, encode, headers};
 use super::errors::{KafkaFailure, classify};
+use super::format::Encoder;
 use super::topics::{cursors_name, ensure, topic_name};
+use super::words::in_words;
 use cursor::Cursor;
 use session::{Session, Tally, Trouble, Verdict};
 
@@ -45,6 +47,7 @@ const PER_TURN: usize = 128;
 pub struct TransactionalKafkaSink {
     config: KafkaConfig,
     writer: Writer,
+    encoder: Encoder,
     session: Option<Session>,
     /// What Kafka has; not known before it has been read back.
     cursor: Option<Cursor>,
@@ -62,7 +65,8 @@ impl TransactionalKafkaSink {
     /// A sink for the cluster that `config` names, delivering as `writer`. Connects at `prepare`.
     pub fn new(config: KafkaConfig, writer: Writer) -> Self {
         let config = KafkaConfig { exactly_once: Some(writer.clone()), ..config };
-        Self { config, writer, session: None, cursor: None, range: None }
+        let encoder = Encoder::new(&config);
+        Self { config, writer, encoder, session: None, cursor: None, range: None }
     }
 
     /// A session that can begin a transaction, and the cursor.
@@ -70,6 +74,7 @@ impl TransactionalKafkaSink {
         if self.session.as_ref().is_some_and(|session| !session.is_usable()) {
             self.discard();
         }
+        self.encoder.ready().await?;
         if self.session.is_none() {
             self.session = Some(Session::new(self.config.transactional(&self.writer)).await?);
         }
@@ -108,10 +113,10 @@ impl TransactionalKafkaSink {
 
     /// Delivers `pieces` and moves the cursor behind them, both or neither.
     async fn transact(&mut self, pieces: &[Piece<'_>], refused: Option<&str>) -> Result<(), KafkaFailure> {
-        let (config, writer) = (self.config.clone(), self.writer.clone());
+        let (config, writer, encoder) = (self.config.clone(), self.writer.clone(), self.encoder.clone());
         let (session, cursor) = self.ready().await?;
         let mut next = cursor.clone();
-        let mut attempt = Attempt { config: &config, writer: &writer, session };
+        let mut attempt = Attempt { config: &config, writer: &writer, encoder: &encoder, session };
         match attempt.run(pieces, refused, &mut next).await {
             Ok(()) => {
                 *cursor = next;
@@ -133,6 +138,7 @@ impl TransactionalKafkaSink {
 fn refused_init(config: &KafkaConfig, trouble: &Trouble, tally: &Tally) -> KafkaFailure {
     let complaint = tally.complaints().last().filter(|_| trouble.verdict == Verdict::Again);
     let (code, reason) = complaint.unwrap_or_else(|| (trouble.code, trouble.reason.clone()));
+    let reason = in_words(config, code, reason);
     KafkaFailure::Brokers { brokers: config.brokers.join(","), class: classify(code), reason }
 }
 
@@ -140,6 +146,7 @@ fn refused_init(config: &KafkaConfig, trouble: &Trouble, tally: &Tally) -> Kafka
 struct Attempt<'a> {
     config: &'a KafkaConfig,
     writer: &'a Writer,
+    encoder: &'a Encoder,
     session: &'a mut Session,
 }
 
@@ -170,13 +177,13 @@ impl Attempt<'_> {
     async fn send_rows(&mut self, piece: &Piece<'_>, next: &mut Cursor) -> Result<(), Trouble> {
         let id = &piece.batch.id;
         let topic = topic_name(&self.config.topic_prefix, id.stream);
-        let headers = headers(id);
+        let headers = headers(self.encoder, id);
         let now = Timestamp::from(SystemTime::now());
         for index in piece.left.clone() {
             if index % PER_TURN == PER_TURN - 1 {
                 yield_now().await;
             }
-            let encoded = match encode(&piece.batch.rows, index).transpose() {
+            let encoded = match encode(self.encoder, &piece.batch.rows, index).transpose() {
                 Ok(Some(encoded)) => encoded,
                 Ok(None) => {
                     next.refuse(id, index, "the batch has no such row");
@@ -299,6 +306,7 @@ impl Waiting {
         }
         let (code, reason) = attempt.session.tally().complaints().last().unwrap_or((trouble.code, trouble.reason));
         let in_flight = attempt.session.producer().in_flight_count();
+        let reason = in_words(attempt.config, code, reason);
         let reason = format!(
             "nothing acknowledged for {} s, {in_flight} records under way: {reason}",
             self.since.elapsed().as_secs()
