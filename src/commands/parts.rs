@@ -8,14 +8,14 @@ use pipeline::ports::{DeadLetter, EngineApi, EngineError};
 use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, ClickHouseTables, Retention};
 use sinks::deadletter::{FileDeadLetter, Folder};
 use sinks::influxdb::{Api, Credentials, InfluxConfig, InfluxPlace, InfluxSink};
-use sinks::kafka::{KafkaConfig, KafkaTopics, LetterTopic, TopicDeadLetter, Writer};
+use sinks::kafka::{Format, KafkaConfig, KafkaTopics, LetterTopic, RegistryConfig, TopicDeadLetter, Writer};
 use sinks::migrate::{Migrate, SqliteTables};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
 use store::clickhouse::ClickHouseStoreConfig;
 use store::sqlite::SqliteStoreConfig;
 use store::{ClickHouseStore, SqliteStore, Store};
 
-use crate::config::{Collect, Config, DeadLetterPlace, Host, InfluxApi, Secret, StoreKind};
+use crate::config::{Collect, Config, DeadLetterPlace, Host, InfluxApi, KafkaFormat, Secret, StoreKind};
 use crate::data_folder::{DataFolderError, Identity};
 use crate::topology::{SinkPlan, TopologyError};
 
@@ -200,6 +200,18 @@ fn kafka(config: &Config, identity: Option<&Identity>) -> KafkaConfig {
         epoch,
         start,
     };
+    let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    let registry = |url: &str| RegistryConfig {
+        user: settings
+            .schema_registry_user
+            .clone()
+            .map(|name| (name, secret(&settings.schema_registry_password).unwrap_or_default())),
+        ca_file: settings.schema_registry_ca_file.clone(),
+        register: settings.schema_register,
+        ..RegistryConfig::new(url)
+    };
+    let properties = settings.properties.expose().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let password = secret(&settings.password).map(|password| ("sasl.password".to_owned(), password));
     KafkaConfig {
         exactly_once: identity.filter(|_| settings.exactly_once).cloned().map(writer),
         topic_prefix: settings.topic_prefix.clone(),
@@ -208,7 +220,13 @@ fn kafka(config: &Config, identity: Option<&Identity>) -> KafkaConfig {
         replication: settings.replication.get(),
         compression: settings.compression.name().to_owned(),
         linger: settings.linger,
-        properties: settings.properties.expose().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        format: match settings.format {
+            KafkaFormat::Json => Format::Json,
+            KafkaFormat::Avro => Format::Avro,
+            KafkaFormat::Protobuf => Format::Protobuf,
+        },
+        registry: settings.schema_registry.as_deref().map(registry),
+        properties: properties.chain(password).collect(),
         ..KafkaConfig::new(settings.brokers.clone())
     }
 }

@@ -9,8 +9,10 @@ use http::Uri;
 
 use super::problem::{Origin, Problem};
 use super::{
-    ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, KafkaSink, StoreKind,
+    ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, StoreKind,
 };
+
+mod kafka;
 
 /// Notes everything that is wrong with `config`.
 pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problems: &mut Vec<Problem>) {
@@ -193,38 +195,6 @@ impl Checks<'_> {
         self.problems.push(Problem::Value { path, place, error });
     }
 
-    fn kafka(&mut self, kafka: &KafkaSink) {
-        if kafka.brokers.is_empty() {
-            self.say(
-                "sinks.kafka.brokers",
-                "Kafka is enabled, but there is no broker: name at least one, as [\"127.0.0.1:9092\"]",
-            );
-        }
-        for broker in &kafka.brokers {
-            let port =
-                broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
-            if !matches!(port, Some(Ok(1..))) {
-                self.say(
-                    "sinks.kafka.brokers",
-                    format!("{} is not a broker such as \"127.0.0.1:9092\"", quote(broker)),
-                );
-            }
-        }
-        // Kafka's own rule; 249 less the longest of our endings.
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        if kafka.topic_prefix.len() > 200 || !kafka.topic_prefix.bytes().all(legal) {
-            self.say(
-                "sinks.kafka.topic_prefix",
-                format!("{} cannot begin a topic's name: up to 200 of a-z A-Z 0-9 . _ -", quote(&kafka.topic_prefix)),
-            );
-        }
-        let taken: Vec<_> =
-            kafka.properties.names().filter_map(|name| Some((name.to_owned(), property_of_ours(name)?))).collect();
-        for (name, instead) in taken {
-            self.say("sinks.kafka.properties", format!("`{name}` is not yours to set: {instead}"));
-        }
-    }
-
     fn clickhouse(&mut self, clickhouse: &ClickHouseSink) {
         match &clickhouse.url {
             None => self.say(
@@ -343,20 +313,6 @@ impl Checks<'_> {
             };
             self.say(path, format!("{scheme} is not supported: {only}, as in \"{example}\""));
         }
-    }
-}
-
-/// Settings of librdkafka that have a key of their own here, or that the guarantees rest on.
-fn property_of_ours(name: &str) -> Option<&'static str> {
-    match name {
-        "bootstrap.servers" | "metadata.broker.list" => Some("use `sinks.kafka.brokers`"),
-        "compression.type" | "compression.codec" => Some("use `sinks.kafka.compression`"),
-        "linger.ms" | "queue.buffering.max.ms" => Some("use `sinks.kafka.linger`"),
-        "transactional.id" => Some("use `sinks.kafka.exactly_once`"),
-        "enable.idempotence" | "acks" | "request.required.acks" => {
-            Some("that no record is lost or doubled rests on it")
-        }
-        _ => None,
     }
 }
 

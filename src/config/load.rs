@@ -223,11 +223,19 @@ fn reason(error: &std::io::Error) -> String {
 
 /// Puts what `*_file` keys point to in the place of what they stand for.
 fn read_secrets(config: &mut Config, origins: &BTreeMap<String, Origin>, folder: &Path, problems: &mut Vec<Problem>) {
-    let (clickhouse, influxdb) = (&mut config.sinks.clickhouse, &mut config.sinks.influxdb);
+    let (clickhouse, influxdb, kafka) =
+        (&mut config.sinks.clickhouse, &mut config.sinks.influxdb, &mut config.sinks.kafka);
     let files = [
         ("sinks.clickhouse.password_file", clickhouse.enabled, &clickhouse.password_file, &mut clickhouse.password),
         ("sinks.influxdb.password_file", influxdb.enabled, &influxdb.password_file, &mut influxdb.password),
         ("sinks.influxdb.token_file", influxdb.enabled, &influxdb.token_file, &mut influxdb.token),
+        ("sinks.kafka.password_file", kafka.enabled, &kafka.password_file, &mut kafka.password),
+        (
+            "sinks.kafka.schema_registry_password_file",
+            kafka.enabled,
+            &kafka.schema_registry_password_file,
+            &mut kafka.schema_registry_password,
+        ),
     ];
     for (path, enabled, file, secret) in files {
         let Some(file) = file.as_ref().filter(|_| enabled) else { continue };

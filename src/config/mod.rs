@@ -31,7 +31,7 @@ pub use problem::{ConfigError, Origin, Problem};
 pub use reference::{example, page};
 pub use values::{
     ByteSize, CollectMode, Compression, DeadLetterPlace, InfluxApi, InvalidByteSize, JournalKind, JournalSync,
-    LogFormat, LogTail, Properties, Secret, SelectDefault, StoreKind, WhenFull,
+    KafkaFormat, LogFormat, LogTail, Properties, Secret, SelectDefault, StoreKind, WhenFull,
 };
 
 pub(crate) use section::{Section, SectionInfo};
@@ -390,6 +390,24 @@ section! {
         /// `isolation.level=read_committed` then sees each once, also when dockstream is killed. Without, the last ones
         /// before such an end can come again.
         exactly_once: bool = value(false),
+        /// What values are: `json`, or `avro` or `protobuf` with their schemas in `schema_registry`.
+        format: KafkaFormat = value("json"),
+        /// Address of a schema registry with Confluent's API, with the path of that where it has one.
+        schema_registry: Option<String> = unset("http://127.0.0.1:8081"),
+        /// Whether schemas that are missing there are registered; `TOPIC-value` is the subject. Without, they have to be there.
+        schema_register: bool = value(true),
+        /// User name there, or the key of an API.
+        schema_registry_user: Option<String> = unset("dockstream"),
+        /// Password there. Better kept in a file: see `schema_registry_password_file`.
+        schema_registry_password: Option<Secret> = unset("…"),
+        /// File that holds the password there, and nothing else; read at start.
+        schema_registry_password_file: Option<PathBuf> = unset("/run/secrets/registry"),
+        /// Certificates of the CA to trust there, in PEM. Without it those that the system trusts.
+        schema_registry_ca_file: Option<PathBuf> = unset("/etc/dockstream/registry-ca.pem"),
+        /// `sasl.password`. Better kept in a file: see `password_file`.
+        password: Option<Secret> = unset("…"),
+        /// File that holds `sasl.password`, and nothing else; read at start.
+        password_file: Option<PathBuf> = unset("/run/secrets/kafka"),
         /// Any other setting of librdkafka, by its own name: `"security.protocol" = "SASL_SSL"`.
         properties: Properties = value({}),
     }

@@ -262,6 +262,18 @@ choice! {
 }
 
 choice! {
+    /// What values in Kafka are.
+    KafkaFormat: "\"json\", \"avro\" or \"protobuf\"" {
+        /// JSON objects.
+        Json = "json",
+        /// Avro, with a schema registry.
+        Avro = "avro",
+        /// Protobuf, with a schema registry.
+        Protobuf = "protobuf",
+    }
+}
+
+choice! {
     /// An interface of InfluxDB's.
     InfluxApi: "\"v1\" or \"v2\"" {
         /// `/write`, into a database.

@@ -178,6 +178,36 @@ fn kafka_needs_brokers_and_keeps_what_its_guarantees_rest_on() {
 }
 
 #[test]
+fn a_format_with_schemas_needs_a_registry_and_json_none() {
+    let kafka = |keys: &str| said(&format!("[sinks.kafka]\nenabled = true\nbrokers = [\"a:1\"]\n{keys}"));
+    assert_eq!(
+        kafka("format = \"avro\""),
+        "`sinks.kafka.format` (pipeline.toml:4): this format needs a schema registry: set `schema_registry`, as \"http://127.0.0.1:8081\""
+    );
+    assert_eq!(
+        kafka("schema_registry = \"http://r:8081\""),
+        "`sinks.kafka.schema_registry` (pipeline.toml:4): JSON is written without a registry: set `format` to \"avro\" or \"protobuf\""
+    );
+    let avro = |keys: &str| kafka(&format!("format = \"avro\"\n{keys}"));
+    assert_eq!(
+        avro("schema_registry = \"r:8081\""),
+        "`sinks.kafka.schema_registry` (pipeline.toml:5): not an address such as \"http://127.0.0.1:8081\""
+    );
+    assert_eq!(
+        avro("schema_registry = \"http://r\"\nschema_registry_ca_file = \"ca.pem\""),
+        "`sinks.kafka.schema_registry_ca_file` (pipeline.toml:6): `sinks.kafka.schema_registry` is not https://: certificates say nothing there"
+    );
+    assert_eq!(
+        kafka("password = \"x\"\npassword_file = \"y\""),
+        "`sinks.kafka.password` (pipeline.toml:4): `sinks.kafka.password_file` is set as well: keep one of the two"
+    );
+    assert_eq!(
+        kafka("password = \"x\"\nproperties.\"sasl.password\" = \"y\""),
+        "`sinks.kafka.password` (pipeline.toml:4): `sasl.password` is among the properties as well: keep one of the two"
+    );
+}
+
+#[test]
 fn a_dead_letter_in_a_topic_needs_kafka_and_one_in_files_some_room() {
     assert_eq!(
         said("[deadletter]\nto = \"topic\""),
