@@ -4,6 +4,7 @@
 mod binary;
 mod chaos;
 mod cli;
+mod consumers;
 mod containers;
 mod contract;
 mod daemon;
