@@ -3,7 +3,7 @@
 #
 #   build    a C compiler and make, for SQLite and librdkafka, and OpenSSL, for TLS to Kafka
 #   test     the servers the tests run: Docker engines, stable and current, Podman, an SSH server, Apache Kafka, Apicurio Registry,
-#            the ClickHouse engine, InfluxDB, Prometheus
+#            the ClickHouse engine, PostgreSQL, InfluxDB, Prometheus
 #   check    the tools of `make check`
 #
 # A second run finds everything and does nothing. Downloads are kept in .cache/ and in the caches of apt, pip, Maven, cargo.
@@ -72,7 +72,20 @@ server_packages() {
     { has prometheus && has promtool; } || missing+=(prometheus)
     { has python3 && python3 -c 'import ensurepip, venv' 2> /dev/null; } || missing+=(python3-venv)
     packages "${missing[@]}"
+    has_postgres || postgres
     has docker || packages docker-cli # Debian 13 has the command line apart from the engine
+}
+
+has_postgres() { has psql && compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null; }
+
+# The server without the cluster that Debian makes and starts beside it: the tests make their own.
+postgres() {
+    local clusters=/etc/postgresql-common/createcluster.conf
+    packages postgresql-common
+    as_root cp "$clusters" "$clusters.dockstream"
+    echo 'create_main_cluster = false' | as_root tee -a "$clusters" > /dev/null
+    packages postgresql
+    as_root mv "$clusters.dockstream" "$clusters"
 }
 
 # The engine of Debian unstable beside the machine's own, which may be years old. Nothing of it is installed: its packages are

@@ -9,8 +9,10 @@ pub mod deadletter;
 pub mod influxdb;
 pub mod kafka;
 pub mod migrate;
+pub mod postgres;
 pub mod sqlite;
 
+mod retention;
 mod verdicts;
 
 pub use verdicts::error_tables;

@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use test_support::{
-    ClickHouse, Dockerd, InfluxDb, Kafka, Prometheus, Release, Restart, VictoriaMetrics, on_every_engine, unique,
-    wait_for, wait_until,
+    ClickHouse, Dockerd, InfluxDb, Kafka, Postgres, Prometheus, Release, Restart, VictoriaMetrics, on_every_engine,
+    unique, wait_for, wait_until,
 };
 
 on_every_engine!(
@@ -155,6 +155,22 @@ fn clickhouse_keeps_committed_rows_across_a_kill_and_leaves_nothing_behind() {
     let folder = server.folder().to_owned();
     drop(server);
     assert_eq!(remains(&folder), Vec::<String>::new());
+}
+
+#[test]
+fn postgres_keeps_committed_rows_across_a_kill_and_leaves_nothing_behind() {
+    let server = Postgres::start();
+    let folder = server.folder().to_owned();
+    server.query("postgres", "CREATE TABLE kept AS SELECT 42 AS answer");
+    server.kill9();
+    assert!(server.try_query("postgres", "SELECT 1").is_err());
+    server.restart();
+    assert_eq!(server.query("postgres", "SELECT answer FROM kept"), "42");
+    server.stop();
+    server.restart();
+    assert_eq!(server.query("postgres", "SELECT answer FROM kept"), "42");
+    drop(server);
+    wait_until(SOON, "nothing is left", || remains(&folder).is_empty());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// One sink's client. Owned by one `Sink` actor; every retry policy lives there, not here.
 #[async_trait]
 pub trait Deliver: Send + 'static {
-    /// The kind: `sqlite`, `kafka`, `clickhouse`, `influxdb`.
+    /// The kind: `sqlite`, `kafka`, `clickhouse`, `postgres`, `influxdb`.
     fn kind(&self) -> &'static str;
 
     /// Where it delivers to, without secrets, for people.

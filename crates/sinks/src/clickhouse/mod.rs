@@ -15,10 +15,10 @@ mod sink;
 mod statements;
 mod verdicts;
 
+pub use crate::retention::Retention;
 pub use columns::{columns, table_name};
 pub use config::ClickHouseConfig;
 pub use migrate::ClickHouseTables;
-pub use retention::Retention;
 pub use sink::ClickHouseSink;
 
 pub(crate) use verdicts::{PROXY, VERDICTS};

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +18,8 @@ use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use wire::trust::roots;
 
 use super::config::{Credentials, InfluxConfig};
 use super::errors::{InfluxFailure, Unanswered, line_of};
@@ -129,25 +127,6 @@ fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, http:
     let mut value = HeaderValue::from_str(&text)?;
     value.set_sensitive(true);
     Ok(Some(value))
-}
-
-/// Whom to trust: those in `ca_file`, else those the system trusts.
-pub(crate) fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    let Some(path) = ca_file else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return if roots.is_empty() {
-            Err("this system trusts no CA at all: name the server's in `ca_file`".into())
-        } else {
-            Ok(roots)
-        };
-    };
-    let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
-    let unread = |reason: String| format!("the certificates in {} cannot be used: {reason}", path.display());
-    for certificate in read().map_err(|error| unread(error.to_string()))? {
-        roots.add(certificate).map_err(|error| unread(error.to_string()))?;
-    }
-    if roots.is_empty() { Err(unread("there are none".into())) } else { Ok(roots) }
 }
 
 pub(crate) fn unanswered(error: &legacy::Error) -> Unanswered {

@@ -21,7 +21,7 @@ pub(crate) use verdicts::VERDICTS;
 
 /// What any client of ours over HTTP needs.
 pub(crate) mod http {
-    pub(crate) use super::client::{roots, unanswered};
+    pub(crate) use super::client::unanswered;
     pub(crate) use super::errors::Unanswered;
 }
 

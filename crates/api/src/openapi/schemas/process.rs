@@ -92,7 +92,7 @@ pub(super) fn sink() -> Schema {
         field("pending", count(), "Rows still to be delivered."),
         field("pending_bytes", count(), "Bytes still to be delivered (estimated)."),
         field("oldest_pending", maybe(time()), "When the oldest pending row was received."),
-        field("kind", text(), "`sqlite`, `kafka`, `clickhouse`, `influxdb`."),
+        field("kind", text(), "`sqlite`, `kafka`, `clickhouse`, `postgres`, `influxdb`."),
         field("target", text(), "Where it delivers to, without secrets."),
         field("failures", count(), "Failed attempts since the start."),
         field("delivered_at", maybe(time()), "When its server last took rows."),

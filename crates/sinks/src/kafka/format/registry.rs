@@ -19,9 +19,10 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use wire::trust::roots;
 
 use super::KafkaFailure;
-use crate::influxdb::http::{Unanswered, roots, unanswered};
+use crate::influxdb::http::{Unanswered, unanswered};
 
 const JSON: &str = "application/vnd.schemaregistry.v1+json";
 /// Bytes read of an answer, at most.
