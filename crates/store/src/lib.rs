@@ -7,6 +7,7 @@ mod answer;
 pub mod clickhouse;
 mod cursor;
 mod error;
+pub mod postgres;
 mod query;
 mod resolution;
 mod select;
@@ -18,6 +19,7 @@ use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionR
 pub use answer::{History, HistoryPoint, LatestStats, Listed, Rates, StoredLoss, Totals, TotalsPoint};
 pub use clickhouse::ClickHouseStore;
 pub use error::{Candidate, ErrorClass, ImageCandidate, NOTHING_STORED, StoreError};
+pub use postgres::PostgresStore;
 pub use query::{
     ContainerFilter, ContainerKey, DEFAULT_LIMIT, DEFAULT_POINTS, EventFilter, HistoryQuery, ImageFilter, LabelMatch,
     LogFilter, LossFilter, MAX_LIMIT, MAX_POINTS, Page, RevpFilter, Selector,
@@ -28,7 +30,7 @@ pub use sqlite::SqliteStore;
 /// Queries over what the sinks stored. Shared as `Arc<dyn Store>`; every call is bounded in time and in rows.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// The kind of database: `sqlite`, `clickhouse`, …
+    /// The kind of database: `sqlite`, `clickhouse`, `postgres`
     fn source(&self) -> &'static str;
 
     /// Containers in their latest state, by name, then host, then id. Removed ones only where the filter asks.

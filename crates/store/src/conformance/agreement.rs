@@ -11,7 +11,11 @@ use super::questions::answers;
 
 /// An empty database of each kind.
 async fn subjects() -> Vec<Subject> {
-    vec![crate::sqlite::tests::subject().await, crate::clickhouse::tests::subject().await]
+    vec![
+        crate::sqlite::tests::subject().await,
+        crate::clickhouse::tests::subject().await,
+        crate::postgres::tests::subject().await,
+    ]
 }
 
 #[test]
