@@ -31,6 +31,9 @@ pub fn print_places(config: &Config, listen: Option<SocketAddr>) {
     if let Some(url) = config.sinks.clickhouse.url.as_ref().filter(|_| config.sinks.clickhouse.enabled) {
         println!("  writing   ClickHouse {url}  database {}", config.sinks.clickhouse.database);
     }
+    if let Some(host) = config.sinks.postgres.host.as_ref().filter(|_| config.sinks.postgres.enabled) {
+        println!("  writing   PostgreSQL {host}:{}/{}", config.sinks.postgres.port, config.sinks.postgres.database);
+    }
     if let Some(url) = config.sinks.influxdb.url.as_ref().filter(|_| config.sinks.influxdb.enabled) {
         println!("  writing   InfluxDB {url}");
     }

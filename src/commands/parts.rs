@@ -10,12 +10,17 @@ use sinks::deadletter::{FileDeadLetter, Folder};
 use sinks::influxdb::{Api, Credentials, InfluxConfig, InfluxPlace, InfluxSink};
 use sinks::kafka::{Format, KafkaConfig, KafkaTopics, LetterTopic, RegistryConfig, TopicDeadLetter, Writer};
 use sinks::migrate::{Migrate, SqliteTables};
+use sinks::postgres::{self, PostgresConfig, PostgresSink, PostgresTables};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
 use store::clickhouse::ClickHouseStoreConfig;
+use store::postgres::PostgresStoreConfig;
 use store::sqlite::SqliteStoreConfig;
-use store::{ClickHouseStore, SqliteStore, Store};
+use store::{ClickHouseStore, PostgresStore, SqliteStore, Store};
+use wire::postgres::{Place, Tls};
 
-use crate::config::{Collect, Config, DeadLetterPlace, Host, InfluxApi, KafkaFormat, Secret, StoreKind};
+use crate::config::{
+    Collect, Config, DeadLetterPlace, Host, InfluxApi, KafkaFormat, PostgresTls, Secret, StoreKind, TimescaleUse,
+};
 use crate::data_folder::{DataFolderError, Identity};
 use crate::topology::{SinkPlan, TopologyError};
 
@@ -118,6 +123,10 @@ pub fn sinks(config: &Config, identity: Option<&Identity>) -> Vec<SinkPlan> {
         let settings = clickhouse(config, url);
         plans.push(SinkPlan::new("clickhouse", move || Box::new(ClickHouseSink::new(settings.clone()))));
     }
+    if let Some(host) = config.sinks.postgres.host.as_ref().filter(|_| config.sinks.postgres.enabled) {
+        let settings = postgres(config, host);
+        plans.push(SinkPlan::new("postgres", move || Box::new(PostgresSink::new(settings.clone()))));
+    }
     if let Some(url) = config.sinks.influxdb.url.as_ref().filter(|_| config.sinks.influxdb.enabled) {
         let settings = influxdb(config, url);
         plans.push(SinkPlan::new("influxdb", move || Box::new(InfluxSink::new(settings.clone()))));
@@ -128,17 +137,19 @@ pub fn sinks(config: &Config, identity: Option<&Identity>) -> Vec<SinkPlan> {
 /// What the API reads. Connects to nothing yet; where no sink can be read, every query is told that nothing is stored.
 pub fn store(config: &Config) -> Arc<dyn Store> {
     let time_limit = config.store.query_timeout;
-    match (config.store_kind(), &config.sinks.clickhouse.url) {
-        (Some(StoreKind::ClickHouse), Some(url)) => {
-            let settings = &config.sinks.clickhouse;
-            Arc::new(ClickHouseStore::new(&ClickHouseStoreConfig {
-                database: settings.database.clone(),
-                user: settings.user.clone(),
-                password: settings.password.as_ref().map(|password| password.expose().to_owned()),
-                time_limit,
-                ..ClickHouseStoreConfig::new(url)
-            }))
-        }
+    let (clickhouse, postgres) = (&config.sinks.clickhouse, &config.sinks.postgres);
+    match (config.store_kind(), &clickhouse.url, &postgres.host) {
+        (Some(StoreKind::ClickHouse), Some(url), _) => Arc::new(ClickHouseStore::new(&ClickHouseStoreConfig {
+            database: clickhouse.database.clone(),
+            user: clickhouse.user.clone(),
+            password: clickhouse.password.as_ref().map(|password| password.expose().to_owned()),
+            time_limit,
+            ..ClickHouseStoreConfig::new(url)
+        })),
+        (Some(StoreKind::Postgres), _, Some(host)) => Arc::new(PostgresStore::new(PostgresStoreConfig {
+            time_limit,
+            ..PostgresStoreConfig::new(postgres_place(config, host))
+        })),
         _ => {
             let settings = SqliteStoreConfig::new(config.sqlite_path());
             Arc::new(SqliteStore::new(SqliteStoreConfig { time_limit, ..settings }))
@@ -159,6 +170,9 @@ pub fn migrations(config: &Config) -> Vec<(&'static str, Box<dyn Migrate>)> {
     }
     if let Some(url) = config.sinks.clickhouse.url.as_ref().filter(|_| config.sinks.clickhouse.enabled) {
         places.push(("clickhouse", Box::new(ClickHouseTables::new(clickhouse(config, url)))));
+    }
+    if let Some(host) = config.sinks.postgres.host.as_ref().filter(|_| config.sinks.postgres.enabled) {
+        places.push(("postgres", Box::new(PostgresTables(postgres(config, host)))));
     }
     if let Some(url) = config.sinks.influxdb.url.as_ref().filter(|_| config.sinks.influxdb.enabled) {
         places.push(("influxdb", Box::new(InfluxPlace(influxdb(config, url)))));
@@ -251,6 +265,47 @@ fn clickhouse(config: &Config, url: &str) -> ClickHouseConfig {
         bytes: settings.bytes.as_usize(),
         linger: settings.linger,
         ..ClickHouseConfig::new(url)
+    }
+}
+
+fn postgres_place(config: &Config, host: &str) -> Place {
+    let settings = &config.sinks.postgres;
+    Place {
+        host: host.to_owned(),
+        port: settings.port.get(),
+        database: settings.database.clone(),
+        schema: settings.schema.clone(),
+        user: settings.user.clone(),
+        password: settings.password.as_ref().map(|password| password.expose().to_owned()),
+        tls: match settings.tls {
+            PostgresTls::Off => Tls::Off,
+            PostgresTls::Verify => Tls::Verify { ca_file: settings.ca_file.clone() },
+        },
+    }
+}
+
+fn postgres(config: &Config, host: &str) -> PostgresConfig {
+    let settings = &config.sinks.postgres;
+    PostgresConfig {
+        place: postgres_place(config, host),
+        create_tables: settings.create_tables,
+        timescale: match settings.timescale {
+            TimescaleUse::Auto => postgres::Timescale::Auto,
+            TimescaleUse::On => postgres::Timescale::On,
+            TimescaleUse::Off => postgres::Timescale::Off,
+        },
+        retention: Retention {
+            raw: settings.retention_raw,
+            minutes: settings.retention_1m,
+            hours: settings.retention_1h,
+            days: settings.retention_1d,
+            logs: settings.retention_logs,
+            events: settings.retention_events,
+        },
+        rows: settings.rows.get(),
+        bytes: settings.bytes.as_usize(),
+        linger: settings.linger,
+        ..PostgresConfig::new(host)
     }
 }
 

@@ -8,11 +8,10 @@ use engine::HostUrl;
 use http::Uri;
 
 use super::problem::{Origin, Problem};
-use super::{
-    ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, StoreKind,
-};
+use super::{ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, StoreKind};
 
 mod kafka;
+mod postgres;
 
 /// Notes everything that is wrong with `config`.
 pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problems: &mut Vec<Problem>) {
@@ -47,10 +46,17 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     }
 
     let sinks = &config.sinks;
-    if !(sinks.sqlite.enabled || sinks.kafka.enabled || sinks.clickhouse.enabled || sinks.influxdb.enabled) {
+    let enabled = [
+        sinks.sqlite.enabled,
+        sinks.kafka.enabled,
+        sinks.clickhouse.enabled,
+        sinks.postgres.enabled,
+        sinks.influxdb.enabled,
+    ];
+    if !enabled.contains(&true) {
         checks.say(
             "sinks.sqlite.enabled",
-            "no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse, influxdb",
+            "no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse, postgres, influxdb",
         );
     }
     if sinks.kafka.enabled {
@@ -58,6 +64,9 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     }
     if sinks.clickhouse.enabled {
         checks.clickhouse(&sinks.clickhouse);
+    }
+    if sinks.postgres.enabled {
+        checks.postgres(&sinks.postgres);
     }
     if sinks.influxdb.enabled {
         checks.influxdb(&sinks.influxdb);
@@ -238,6 +247,7 @@ impl Checks<'_> {
             StoreKind::Auto => return,
             StoreKind::Sqlite => ("sqlite", config.sinks.sqlite.enabled),
             StoreKind::ClickHouse => ("clickhouse", config.sinks.clickhouse.enabled),
+            StoreKind::Postgres => ("postgres", config.sinks.postgres.enabled),
         };
         if !enabled {
             let error = format!(

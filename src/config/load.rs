@@ -225,8 +225,10 @@ fn reason(error: &std::io::Error) -> String {
 fn read_secrets(config: &mut Config, origins: &BTreeMap<String, Origin>, folder: &Path, problems: &mut Vec<Problem>) {
     let (clickhouse, influxdb, kafka) =
         (&mut config.sinks.clickhouse, &mut config.sinks.influxdb, &mut config.sinks.kafka);
+    let postgres = &mut config.sinks.postgres;
     let files = [
         ("sinks.clickhouse.password_file", clickhouse.enabled, &clickhouse.password_file, &mut clickhouse.password),
+        ("sinks.postgres.password_file", postgres.enabled, &postgres.password_file, &mut postgres.password),
         ("sinks.influxdb.password_file", influxdb.enabled, &influxdb.password_file, &mut influxdb.password),
         ("sinks.influxdb.token_file", influxdb.enabled, &influxdb.token_file, &mut influxdb.token),
         ("sinks.kafka.password_file", kafka.enabled, &kafka.password_file, &mut kafka.password),

@@ -31,7 +31,7 @@ pub use problem::{ConfigError, Origin, Problem};
 pub use reference::{example, page};
 pub use values::{
     ByteSize, CollectMode, Compression, DeadLetterPlace, InfluxApi, InvalidByteSize, JournalKind, JournalSync,
-    KafkaFormat, LogFormat, LogTail, Properties, Secret, SelectDefault, StoreKind, WhenFull,
+    KafkaFormat, LogFormat, LogTail, PostgresTls, Properties, Secret, SelectDefault, StoreKind, TimescaleUse, WhenFull,
 };
 
 pub(crate) use section::{Section, SectionInfo};
@@ -123,6 +123,7 @@ impl Config {
         match self.store.kind {
             StoreKind::Auto if self.sinks.sqlite.enabled => Some(StoreKind::Sqlite),
             StoreKind::Auto if self.sinks.clickhouse.enabled => Some(StoreKind::ClickHouse),
+            StoreKind::Auto if self.sinks.postgres.enabled => Some(StoreKind::Postgres),
             StoreKind::Auto => None,
             named => Some(named),
         }
@@ -346,6 +347,8 @@ section! {
         kafka: KafkaSink,
         /// ClickHouse.
         clickhouse: ClickHouseSink,
+        /// PostgreSQL, with TimescaleDB or without.
+        postgres: PostgresSink,
         /// InfluxDB.
         influxdb: InfluxDbSink,
     }
@@ -454,6 +457,55 @@ section! {
 }
 
 section! {
+    /// PostgreSQL, for whoever asks in SQL and has no database of another kind.
+    PostgresSink {
+        /// Whether it is used.
+        enabled: bool = value(false),
+        /// The server's name or address, or the folder of its unix socket.
+        host: Option<String> = unset("127.0.0.1"),
+        /// Its port.
+        port: NonZeroU16 = value(5432),
+        /// Database for the tables; it has to be there.
+        database: String = value("dockstream"),
+        /// Schema for the tables.
+        schema: String = value("public"),
+        /// User name.
+        user: String = value("dockstream"),
+        /// Password. Better kept in a file: see `password_file`.
+        password: Option<Secret> = unset("…"),
+        /// File that holds the password, and nothing else; read at start.
+        password_file: Option<PathBuf> = unset("/run/secrets/postgres"),
+        /// `verify` for TLS with a server whose certificate, and name in it, is verified; `off` for none.
+        tls: PostgresTls = value("off"),
+        /// With `tls = "verify"`: certificates in PEM that are trusted in the place of the system's.
+        ca_file: Option<PathBuf> = unset("/etc/dockstream/postgres-ca.pem"),
+        /// Whether missing tables are created, and old ones upgraded, at every start. Without, `dockstream migrate` does it.
+        create_tables: bool = value(true),
+        /// Whether tables are created for the extension TimescaleDB: `auto` where the database has it, `on`, `off`. Tables
+        /// that are there stay what they are.
+        timescale: TimescaleUse = value("auto"),
+        /// How long every single sample is kept; 4 days at least with TimescaleDB.
+        retention_raw: Duration = value("7days"),
+        /// How long the rollups by the minute are kept.
+        retention_1m: Duration = value("30days"),
+        /// How long the rollups by the hour are kept.
+        retention_1h: Duration = value("90days"),
+        /// How long the rollups by the day are kept.
+        retention_1d: Duration = value("730days"),
+        /// How long log lines are kept.
+        retention_logs: Duration = value("3days"),
+        /// How long events, changes of images, states of hosts and losses are kept.
+        retention_events: Duration = value("30days"),
+        /// Rows in a transaction.
+        rows: NonZeroUsize = value(10000),
+        /// Size of a transaction, as records in memory.
+        bytes: ByteSize = value("8MiB"),
+        /// How long to wait for a transaction of that size.
+        linger: Duration = value("2s"),
+    }
+}
+
+section! {
     /// InfluxDB, and what takes line protocol as it does: VictoriaMetrics, Telegraf.
     InfluxDbSink {
         /// Whether it is used.
@@ -499,8 +551,8 @@ section! {
 section! {
     /// What the API reads: one of the places that the sinks fill.
     Store {
-        /// `sqlite` for the embedded store, `clickhouse` for ClickHouse, `auto` for the first of these that is enabled as a
-        /// sink.
+        /// `sqlite` for the embedded store, `clickhouse` for ClickHouse, `postgres` for PostgreSQL, `auto` for the first of these
+        /// that is enabled as a sink.
         kind: StoreKind = value("auto"),
         /// How long a query may take, and how long it may wait for its turn.
         query_timeout: Duration = value("5s"),

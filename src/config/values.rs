@@ -284,6 +284,28 @@ choice! {
 }
 
 choice! {
+    /// Whether a connection to PostgreSQL is encrypted.
+    PostgresTls: "\"off\" or \"verify\"" {
+        /// It is not.
+        Off = "off",
+        /// It is, with a server that proves who it is.
+        Verify = "verify",
+    }
+}
+
+choice! {
+    /// Whether tables are made for TimescaleDB.
+    TimescaleUse: "\"auto\", \"on\" or \"off\"" {
+        /// Where the database has it.
+        Auto = "auto",
+        /// Yes.
+        On = "on",
+        /// No.
+        Off = "off",
+    }
+}
+
+choice! {
     /// Where the journal is kept.
     JournalKind: "\"disk\" or \"memory\"" {
         /// In the data folder.
@@ -307,13 +329,15 @@ choice! {
 
 choice! {
     /// What the API reads.
-    StoreKind: "\"auto\", \"sqlite\" or \"clickhouse\"" {
-        /// The embedded store where it is used, else ClickHouse.
+    StoreKind: "\"auto\", \"sqlite\", \"clickhouse\" or \"postgres\"" {
+        /// The embedded store where it is used, else ClickHouse, else PostgreSQL.
         Auto = "auto",
         /// The embedded store.
         Sqlite = "sqlite",
         /// ClickHouse.
         ClickHouse = "clickhouse",
+        /// PostgreSQL.
+        Postgres = "postgres",
     }
 }
 

@@ -4,20 +4,35 @@ use std::time::Duration;
 
 use serde_json::Value;
 use simulator::Simulator;
-use test_support::{ClickHouse, unique, wait_until};
+use test_support::{ClickHouse, Postgres, unique, wait_until};
 
 use crate::binary::{Launch, SOON};
 
 #[test]
 fn the_api_answers_from_clickhouse_where_there_is_no_embedded_store() {
+    answers_from(&format!(
+        "[sinks.clickhouse]\nenabled = true\nurl = \"{}\"\ndatabase = \"{}\"\nlinger = \"200ms\"\n",
+        ClickHouse::shared().url(),
+        unique("reading")
+    ));
+}
+
+#[test]
+fn the_api_answers_from_postgres_where_there_is_no_embedded_store() {
+    answers_from(&format!(
+        "[sinks.postgres]\nenabled = true\nhost = \"127.0.0.1\"\nport = {}\ndatabase = \"postgres\"\nuser = \"postgres\"\n\
+         schema = \"{}\"\nlinger = \"200ms\"\n",
+        Postgres::shared().address().port(),
+        unique("reading")
+    ));
+}
+
+fn answers_from(sink: &str) {
     let engine = Simulator::host("simulated").containers(3).interval(Duration::from_millis(200)).start();
     let engine = engine.expect("a simulated host");
-    let (clickhouse, database) = (ClickHouse::shared(), unique("reading"));
     let more = format!(
         "[collect]\nmode = \"stream\"\nstats_interval = \"200ms\"\n[batch]\nage = \"100ms\"\n[sinks.sqlite]\nenabled = false\n\
-         [sinks.clickhouse]\nenabled = true\nurl = \"{}\"\ndatabase = \"{database}\"\nlinger = \"200ms\"\n\
-         [store]\nquery_timeout = \"60s\"\n",
-        clickhouse.url(),
+         {sink}[store]\nquery_timeout = \"60s\"\n"
     );
     let dockstream = Launch::watching(engine.socket(), &more).start();
     dockstream.ready();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use simulator::{SimulatedHost, Simulator};
-use test_support::{ClickHouse, InfluxDb, Kafka, Line, Place, Proxy, unique, wait_for, wait_until};
+use test_support::{ClickHouse, InfluxDb, Kafka, Line, Place, Postgres, Proxy, unique, wait_for, wait_until};
 
 use crate::binary::{Dockstream, Launch, SOON};
 use crate::stores::{self, Samples, assert_same, by_identity, stats_columns};
@@ -115,6 +115,53 @@ fn a_clickhouse_that_fails_in_every_way_for_a_while_gets_every_row_once() {
     let kept = by_identity(stores::sqlite(&finished.database(), "container_stats", &columns));
     let inserted = by_identity(stores::clickhouse(&server, "fleet.container_stats", &columns));
     assert_same(&kept, &inserted, "SQLite and ClickHouse");
+    assert!(finished.err.iter().all(|line| !line.contains("pass word")), "no secret is told: {finished:?}");
+}
+
+#[test]
+fn a_postgres_that_dies_and_loses_its_answers_has_every_sample_once_and_migrate_makes_its_tables() {
+    let engine = simulated(5);
+    let server = Postgres::start();
+    let role = "CREATE ROLE dockstream LOGIN PASSWORD 'pass word'; GRANT guarded TO dockstream; GRANT CREATE ON DATABASE postgres TO dockstream";
+    server.query("postgres", role);
+    let proxy = Proxy::tcp();
+    proxy.lead_to(Place::Tcp(server.address()));
+    let more = format!(
+        "[sinks.postgres]\nenabled = true\nhost = \"127.0.0.1\"\nport = {}\ndatabase = \"postgres\"\nschema = \"fleet\"\npassword_file = \"password\"\nlinger = \"100ms\"\n",
+        proxy.address().port()
+    );
+    let launch = Launch::watching(engine.socket(), &format!("{PACE}{more}"));
+    std::fs::write(launch.folder().join("password"), "pass word\n").expect("a file");
+    let migrated = launch.with(&["migrate"]).finish();
+    assert_eq!(migrated.code, Some(0), "{migrated:?}");
+    assert!(migrated.out.iter().any(|line| line.ends_with("0002 rollups: applied")), "{migrated:?}");
+    let checked = Launch::again(&migrated).with(&["check"]).finish();
+    let said = format!("ok   sink postgres  127.0.0.1:{}/postgres, schema fleet", proxy.address().port());
+    assert!(checked.out.contains(&said), "{checked:?}");
+
+    let dockstream = Launch::again(&checked).start();
+    goes_on(&dockstream, "postgres", 50);
+    server.kill9();
+    fails(&dockstream, "postgres", 2);
+    goes_on(&dockstream, "sqlite", 50);
+    server.restart();
+    goes_on(&dockstream, "postgres", 50);
+    // What is said arrives, answers do not; then the connection is lost.
+    for _ in 0..3 {
+        proxy.set(Line::Deaf);
+        goes_on(&dockstream, "sqlite", 20);
+        proxy.set(Line::Cut);
+        fails(&dockstream, "postgres", 1);
+        proxy.set(Line::Clear);
+        goes_on(&dockstream, "postgres", 50);
+    }
+
+    let finished = dockstream.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let kept = by_identity(stores::sqlite(&finished.database(), "container_stats", &stats_columns()));
+    assert_same(&kept, &by_identity(stores::postgres(&server, "fleet")), "SQLite and PostgreSQL");
+    let rolled = server.query("postgres", "SELECT sum(samples) FROM fleet.container_stats_hourly");
+    assert_eq!(rolled, kept.len().to_string());
     assert!(finished.err.iter().all(|line| !line.contains("pass word")), "no secret is told: {finished:?}");
 }
 

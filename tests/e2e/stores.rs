@@ -1,4 +1,4 @@
-//! What SQLite, a Kafka topic, ClickHouse and InfluxDB hold, in one form, so that they can be compared value for value.
+//! What SQLite, a Kafka topic, ClickHouse, PostgreSQL and InfluxDB hold, in one form, so that they can be compared value for value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,7 +12,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rusqlite::types::Value;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use test_support::{ClickHouse, InfluxDb, unique, wait_for_transactions};
+use test_support::{ClickHouse, InfluxDb, Postgres, unique, wait_for_transactions};
 
 /// A record by column. Times are nanoseconds, floats are written so that every bit shows; unknown is `None`.
 pub type Row = BTreeMap<&'static str, Option<String>>;
@@ -131,6 +131,31 @@ pub fn clickhouse(server: &ClickHouse, table: &str, columns: &[(&'static str, Ki
     let row = |line: &str| {
         let values: Vec<Box<RawValue>> = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         columns.iter().zip(values).map(|((name, kind), value)| (*name, json(*kind, value.get()))).collect()
+    };
+    answer.lines().map(row).collect()
+}
+
+/// The samples in a schema of PostgreSQL.
+pub fn postgres(server: &Postgres, schema: &str) -> Vec<Row> {
+    let columns = stats_columns();
+    let nanos = |name: &str, beyond: &str| {
+        format!("((extract(epoch FROM {name}) * 1000000)::bigint * 1000 + {beyond}) AS {name}")
+    };
+    let expressions: Vec<String> = columns
+        .iter()
+        .map(|(name, _)| match *name {
+            "timestamp" => nanos(name, "nanos"),
+            "run" => nanos(name, "more_nanos % 1000"),
+            "received_at" => nanos(name, "more_nanos / 1000"),
+            other => other.to_owned(),
+        })
+        .collect();
+    let made = format!("SELECT {} FROM {schema}.container_stats", expressions.join(", "));
+    let answer = server.query("postgres", &format!("SELECT to_json(made) FROM ({made}) AS made"));
+    let row = |line: &str| {
+        let values: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        columns.iter().map(|(name, kind)| (*name, json(*kind, values[*name].get()))).collect()
     };
     answer.lines().map(row).collect()
 }

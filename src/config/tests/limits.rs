@@ -146,7 +146,7 @@ fn a_key_that_means_nothing_for_an_address_or_misses_its_other_half_is_refused()
 fn without_a_sink_nothing_would_be_kept() {
     assert_eq!(
         said("[sinks.sqlite]\nenabled = false"),
-        "`sinks.sqlite.enabled` (pipeline.toml:2): no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse, influxdb"
+        "`sinks.sqlite.enabled` (pipeline.toml:2): no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse, postgres, influxdb"
     );
 }
 
@@ -218,6 +218,39 @@ fn a_dead_letter_in_a_topic_needs_kafka_and_one_in_files_some_room() {
         said("[deadletter]\nbytes = \"64KiB\""),
         "`deadletter.bytes` (pipeline.toml:2): 64KiB is too small: at least 1MiB"
     );
+}
+
+#[test]
+fn postgres_needs_to_be_told_where_it_is_and_certificates_need_tls() {
+    let postgres = |keys: &str| said(&format!("[sinks.postgres]\nenabled = true\n{keys}"));
+    assert_eq!(
+        postgres(""),
+        "`sinks.postgres.host` (default): PostgreSQL is enabled, but there is no address: set it, as \"127.0.0.1\""
+    );
+    for host in ["postgres://me@db/x", "db:5432", ""] {
+        assert!(
+            postgres(&format!("host = \"{host}\"")).starts_with("`sinks.postgres.host` (pipeline.toml:3): a name or")
+        );
+    }
+    assert_eq!(
+        postgres("host = \"db\"\nca_file = \"ca.pem\""),
+        "`sinks.postgres.ca_file` (pipeline.toml:4): without `tls = \"verify\"` certificates say nothing"
+    );
+    assert_eq!(
+        postgres("host = \"/run/postgresql\"\ntls = \"verify\""),
+        "`sinks.postgres.tls` (pipeline.toml:4): TLS is not spoken over the unix socket in `sinks.postgres.host`"
+    );
+    assert_eq!(
+        postgres("host = \"db\"\nretention_1h = \"1s\""),
+        "`sinks.postgres.retention_1h` (pipeline.toml:4): 1s is too short: at least 1m"
+    );
+    assert_eq!(
+        postgres("host = \"db\"\nschema = \"\""),
+        "`sinks.postgres.schema` (pipeline.toml:4): a name has 1 to 63 bytes"
+    );
+    for host in ["::1", "db.example", "/run/postgresql"] {
+        assert!(file(&format!("[sinks.postgres]\nenabled = true\nhost = \"{host}\"")).is_ok(), "{host}");
+    }
 }
 
 #[test]
@@ -378,7 +411,7 @@ fn the_store_that_is_read_is_one_that_is_written() {
 }
 
 #[test]
-fn the_embedded_store_is_read_where_it_is_written_else_clickhouse() {
+fn the_embedded_store_is_read_where_it_is_written_else_clickhouse_else_postgres() {
     let kind = |toml: &str| file(toml).unwrap().config.store_kind();
     let clickhouse = "[sinks.clickhouse]\nenabled = true\nurl = \"http://127.0.0.1:8123\"\n";
     let no_sqlite = "[sinks.sqlite]\nenabled = false\n";
@@ -386,6 +419,10 @@ fn the_embedded_store_is_read_where_it_is_written_else_clickhouse() {
     assert_eq!(kind(clickhouse), Some(StoreKind::Sqlite));
     assert_eq!(kind(&format!("{clickhouse}{no_sqlite}")), Some(StoreKind::ClickHouse));
     assert_eq!(kind(&format!("{clickhouse}[store]\nkind = \"clickhouse\"")), Some(StoreKind::ClickHouse));
+    let postgres = "[sinks.postgres]\nenabled = true\nhost = \"db\"\n";
+    assert_eq!(kind(&format!("{postgres}{no_sqlite}")), Some(StoreKind::Postgres));
+    assert_eq!(kind(&format!("{postgres}{clickhouse}{no_sqlite}")), Some(StoreKind::ClickHouse));
+    assert_eq!(kind(&format!("{postgres}[store]\nkind = \"postgres\"")), Some(StoreKind::Postgres));
     let kafka = "[sinks.kafka]\nenabled = true\nbrokers = [\"a:1\"]\n";
     assert_eq!(kind(&format!("{kafka}{no_sqlite}")), None);
 }
