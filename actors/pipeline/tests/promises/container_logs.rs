@@ -367,6 +367,8 @@ fn a_clock_that_was_set_back_hides_no_line_and_a_rotated_log_goes_on() {
         engine.rotate(0, 13);
         let third = World::start(&engine, Options { marks, ..all() });
         wait_for_lines(&third, 0, numbers(13..15)).await;
+        let metrics = third.metrics.text();
+        assert!(metrics.contains("dockstream_log_gaps_total{host=\"h\"} 1"), "lines are gone: {metrics}");
         third.end().await;
     });
 }

@@ -4,6 +4,7 @@
 
 mod batching;
 mod container_logs;
+mod documented;
 mod engine;
 mod events;
 mod fleet;
