@@ -18,7 +18,7 @@ on_every_engine!(
     containers_without_a_network_of_their_own_say_so,
 );
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(90);
 
 fn connect(docker: &Dockerd) -> Host {
     Host::new("real".parse().unwrap(), &docker.url().parse().unwrap(), &HostOptions::default()).unwrap()

@@ -12,7 +12,7 @@ use pipeline::ports::{EngineApi, EngineFailure, LogFeed, LogLine, LogQuery, LogS
 use simulator::{ContainerSpec, Profile, SimulatedHost, Simulator};
 use test_support::{Dockerd, unique};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(90);
 
 const ALL: LogQuery = LogQuery { start: LogStart::Beginning, follow: false, tail: None };
 const FOLLOW: LogQuery = LogQuery { follow: true, ..ALL };

@@ -11,7 +11,7 @@ use model::{ContainerId, ContainerState, CpuClock, NetworkScope};
 use pipeline::ports::{Decode, EngineApi, EngineFailure};
 use test_support::{Podman, unique};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(90);
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future).await.expect("it comes in time")

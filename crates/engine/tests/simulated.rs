@@ -11,7 +11,7 @@ use model::{ContainerId, ContainerState, CpuClock, LossReason, NetworkScope, OsF
 use pipeline::ports::{Decode, EngineApi, EngineFailure, FrameFeed};
 use simulator::{ContainerSpec, FrameFault, Network, Profile, SimulatedHost, Simulator};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(90);
 
 fn connect(simulated: &SimulatedHost) -> Host {
     Host::new("sim-1".parse().unwrap(), &simulated.url().parse().unwrap(), &HostOptions::default()).unwrap()

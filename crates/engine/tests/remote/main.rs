@@ -14,10 +14,15 @@ use model::{ContainerId, ContainerState};
 use pipeline::ports::{Decode, EngineApi, EngineError};
 use test_support::{Dockerd, unique};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(90);
 
 fn host(url: &str, options: &HostOptions) -> Host {
     Host::new("edge-1".parse().unwrap(), &url.parse().unwrap(), options).unwrap()
+}
+
+/// Options that leave real servers the time they take on a busy machine.
+fn patient() -> HostOptions {
+    HostOptions { head_timeout: SOON, call_timeout: SOON, ..HostOptions::default() }
 }
 
 /// Why the host at `url` cannot be identified.

@@ -1,6 +1,5 @@
 //! SSH.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,14 +8,12 @@ use engine::{HostOptions, SshOptions};
 use futures_util::StreamExt;
 use model::ContainerId;
 use pipeline::ports::{EngineApi, EngineFailure};
-use test_support::{Dockerd, Sshd, unique, wait_until, wait_until_async};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use test_support::{Dockerd, Line, Place, Proxy, Sshd, unique, wait_until, wait_until_async};
 
-use crate::{SOON, everything_works, host, refusal, soon};
+use crate::{SOON, everything_works, host, patient, refusal, soon};
 
 fn with(ssh: SshOptions) -> HostOptions {
-    HostOptions { ssh, ..HostOptions::default() }
+    HostOptions { ssh, ..patient() }
 }
 
 /// The key that opens `sshd`, and the file that knows it.
@@ -160,45 +157,12 @@ async fn an_agents_keys_open_the_door_rsa_keys_too() {
     }
 }
 
-/// Passes bytes on between a port of its own and `to`, until it is dropped.
-struct Relay {
-    port: u16,
-    passing: JoinHandle<()>,
-}
-
-impl Relay {
-    async fn to(port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let own = listener.local_addr().unwrap().port();
-        Self::on(listener, own, port)
-    }
-
-    fn on(listener: TcpListener, own: u16, port: u16) -> Self {
-        let passing = tokio::spawn(async move {
-            let mut tasks = tokio::task::JoinSet::new();
-            while let Ok((mut near, _)) = listener.accept().await {
-                tasks.spawn(async move {
-                    let far: SocketAddr = ([127, 0, 0, 1], port).into();
-                    let mut far = TcpStream::connect(far).await.unwrap();
-                    tokio::io::copy_bidirectional(&mut near, &mut far).await.ok();
-                });
-            }
-        });
-        Self { port: own, passing }
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.passing.abort();
-    }
-}
-
 #[tokio::test]
 async fn a_session_that_breaks_ends_its_streams_and_is_made_anew() {
     let (docker, sshd, folder) = (Dockerd::shared(), Sshd::start(), tempfile::tempdir().unwrap());
-    let relay = Relay::to(sshd.port()).await;
-    let port = relay.port;
+    let proxy = Proxy::tcp();
+    proxy.lead_to(Place::at(&format!("127.0.0.1:{}", sshd.port())));
+    let port = proxy.address().port();
     let known = folder.path().join("known_hosts");
     let line = std::fs::read_to_string(sshd.known_hosts()).unwrap();
     std::fs::write(&known, line.replace(&sshd.port().to_string(), &port.to_string())).unwrap();
@@ -206,13 +170,13 @@ async fn a_session_that_breaks_ends_its_streams_and_is_made_anew() {
     let host = host(&url, &with(SshOptions { known_hosts: vec![known], ..invited(&sshd) }));
     let mut events = soon(host.events(None)).await.unwrap();
 
-    drop(relay);
+    proxy.set(Line::Cut);
     let broken = soon(events.next()).await.unwrap().unwrap_err();
     assert_eq!(broken.failure, EngineFailure::Unreachable, "{broken}");
     let gone = soon(host.ping()).await.unwrap_err();
     assert!(gone.message.contains("nobody listens"), "{gone}");
 
-    let _relay = Relay::on(TcpListener::bind(("127.0.0.1", port)).await.unwrap(), port, sshd.port());
+    proxy.set(Line::Clear);
     everything_works(&host, docker).await;
     assert_eq!(logins(&sshd), 2);
 }
