@@ -17,6 +17,9 @@ use store::{SqliteStore, Store};
 
 use crate::world::{World, at, containers, events, images, lines, sample, versions};
 
+/// Time for everything to drain; what ends in it has ended by itself.
+const GRACE: Duration = Duration::from_secs(90);
+
 /// A running API. Dropping it drains it.
 pub struct Served {
     pub address: SocketAddr,
@@ -186,7 +189,7 @@ async fn live(
             Err(mpsc::TryRecvError::Empty) => tokio::time::sleep(Duration::from_millis(2)).await,
         }
     }
-    let report = root.drain(Duration::from_secs(10)).await;
+    let report = root.drain(GRACE).await;
     sink.close().await;
     report
 }
