@@ -47,7 +47,7 @@ impl Next {
 }
 
 /// Long enough for a busy machine; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn get(socket: &Path, path: &str) -> Response {
     Client::send(socket, "GET", path).response()

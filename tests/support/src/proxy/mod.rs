@@ -160,7 +160,7 @@ impl Proxy {
             state.version += 1;
         });
         let version = sender.borrow().version;
-        wait_until(Duration::from_secs(30), "the proxy follows", || self.followed.load(Ordering::Acquire) >= version);
+        wait_until(Duration::from_secs(90), "the proxy follows", || self.followed.load(Ordering::Acquire) >= version);
     }
 }
 
