@@ -171,7 +171,12 @@ pub(super) fn assert_exactly(seen: &[Seen], count: usize) {
             assert!(before < at, "{}, {place}: {at} after {before}", record.key);
         }
     }
-    assert_eq!(seen.len(), count);
+    let mut ends: BTreeMap<i32, (usize, i64)> = BTreeMap::new();
+    for record in seen {
+        let end = ends.entry(record.partition).or_default();
+        *end = (end.0 + 1, record.offset);
+    }
+    assert_eq!(seen.len(), count, "records and the last offset of each partition: {ends:?}");
 }
 
 #[tokio::test]
