@@ -24,6 +24,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,9 +52,9 @@ pub fn run_on_system<T>(test: impl Future<Output = T>) -> T {
     actix_rt::System::new().block_on(test)
 }
 
-/// Waits until `condition` holds; panics where it does not within ten seconds of the clock of the test.
+/// Waits until `condition` holds; panics where it does not within a minute of the clock of the test.
 pub async fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         sleep(Duration::from_millis(1)).await;
@@ -98,8 +99,8 @@ pub enum Deed {
     HangProtected,
     /// State that so much work waits outside the mailbox.
     Owe(u64),
-    /// Block the thread, so that nothing else on it runs.
-    Block(Duration),
+    /// Block the thread, so that nothing else on it runs, until the other end of the channel is dropped.
+    Block(Receiver<()>),
 }
 
 impl Weight for Deed {
@@ -350,9 +351,10 @@ impl Handler<Envelope<Deed>> for Scripted {
                 }));
             }
             Deed::Owe(work) => self.cell.progress().pending(work),
-            Deed::Block(time) => {
+            Deed::Block(until) => {
                 self.note("blocks");
-                std::thread::sleep(time);
+                // An error: the other end is gone, as awaited.
+                until.recv().ok();
             }
         }
     }
