@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use model::{LossReason, Stream};
 use pipeline::faults::{Faults, Point};
-use simulator::{Profile, Simulator};
+use simulator::Profile;
 
-use crate::pipeline::{PATIENCE, Recorder, configured, count, eventually, on_a_system, sqlite, start};
+use crate::pipeline::{PATIENCE, Recorder, Simulated, count, eventually, on_a_system, sqlite, start};
 
 /// Panics at a point as often as it is told to.
 #[derive(Clone, Default)]
@@ -58,28 +57,14 @@ const PANICS: [(Point, u32); 11] = [
 
 #[test]
 fn a_panic_in_each_stage_under_load_loses_only_what_was_in_hand_and_the_books_balance() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Simulator::host("sim")
-        .socket(folder.path().join("sim.sock"))
-        .engine(Profile::Docker20)
-        .containers(50)
-        .interval(Duration::from_millis(50))
-        .churn(20.0)
-        .start()
-        .unwrap();
-    let config = configured(
-        folder.path(),
-        &[
-            ("DOCKSTREAM_HOSTS", &format!("sim={}", engine.url())),
-            ("DOCKSTREAM_COLLECT_STATS_INTERVAL", "100ms"),
-            ("DOCKSTREAM_COLLECT_DISCOVERY_INTERVAL", "1s"),
-            ("DOCKSTREAM_BATCH_AGE", "50ms"),
-            ("DOCKSTREAM_RETRY_MIN", "10ms"),
-        ],
+    let world = Simulated::new(
+        |engine| engine.engine(Profile::Docker20).containers(50).churn(20.0),
+        &[("DOCKSTREAM_COLLECT_DISCOVERY_INTERVAL", "1s"), ("DOCKSTREAM_RETRY_MIN", "10ms")],
     );
+    let config = &world.config;
     let (saboteur, recorder) = (Saboteur::default(), Recorder::default());
     let report = on_a_system(async {
-        let topology = start(&config, vec![sqlite(&config), recorder.plan("recorder")], saboteur.faults());
+        let topology = start(config, vec![sqlite(config), recorder.plan("recorder")], saboteur.faults());
         eventually("samples flow", || (topology.books(Stream::Stats).journaled > 500).then_some(())).await;
         for (point, panics) in PANICS {
             saboteur.order(point, panics);
@@ -122,8 +107,8 @@ fn a_panic_in_each_stage_under_load_loses_only_what_was_in_hand_and_the_books_ba
     // Every record is there, and where it was sent twice the embedded store has it once.
     let (distinct, repeated) = recorder.rows(Stream::Stats);
     assert_eq!(distinct, stats.journaled);
-    assert_eq!(count(&config, "SELECT count(*) FROM container_stats"), stats.journaled);
-    assert_eq!(count(&config, "SELECT count(*) FROM container_events"), books.of(Stream::Events).journaled);
+    assert_eq!(count(config, "SELECT count(*) FROM container_stats"), stats.journaled);
+    assert_eq!(count(config, "SELECT count(*) FROM container_events"), books.of(Stream::Events).journaled);
     eprintln!(
         "{} frames received, {} journaled, {restarts} restarts, {repeated} rows sent again",
         stats.received, stats.journaled
@@ -132,26 +117,14 @@ fn a_panic_in_each_stage_under_load_loses_only_what_was_in_hand_and_the_books_ba
 
 #[test]
 fn a_stage_that_fails_over_and_over_has_its_group_built_anew_and_data_flows_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Simulator::host("sim")
-        .socket(folder.path().join("sim.sock"))
-        .containers(10)
-        .interval(Duration::from_millis(50))
-        .start()
-        .unwrap();
-    let config = configured(
-        folder.path(),
-        &[
-            ("DOCKSTREAM_HOSTS", &format!("sim={}", engine.url())),
-            ("DOCKSTREAM_COLLECT_STATS_INTERVAL", "100ms"),
-            ("DOCKSTREAM_BATCH_AGE", "50ms"),
-            ("DOCKSTREAM_RETRY_MIN", "5ms"),
-            ("DOCKSTREAM_RETRY_MAX", "20ms"),
-        ],
+    let world = Simulated::new(
+        |engine| engine.containers(10),
+        &[("DOCKSTREAM_RETRY_MIN", "5ms"), ("DOCKSTREAM_RETRY_MAX", "20ms")],
     );
+    let config = &world.config;
     let (saboteur, recorder) = (Saboteur::default(), Recorder::default());
     on_a_system(async {
-        let topology = start(&config, vec![recorder.plan("recorder")], saboteur.faults());
+        let topology = start(config, vec![recorder.plan("recorder")], saboteur.faults());
         eventually("samples flow", || (topology.books(Stream::Stats).journaled > 100).then_some(())).await;
         saboteur.order(Point::Batcher, 6);
         eventually("the delivery group gives up", || {

@@ -10,10 +10,9 @@ use dockstream::topology::SinkPlan;
 use model::{LossReason, LossRecord, Stream};
 use pipeline::faults::{Faults, Point};
 use pipeline::ports::{Appetite, Deliver, DeliverError, Range, Receipt, Rejection};
-use simulator::Simulator;
 
 use crate::chaos::Saboteur;
-use crate::pipeline::{PATIENCE, Recorder, configured, count, eventually, on_a_system, sqlite, start};
+use crate::pipeline::{PATIENCE, Recorder, Simulated, count, eventually, on_a_system, sqlite, start};
 
 type Sums = BTreeMap<(Option<String>, Stream, LossReason), u64>;
 
@@ -38,29 +37,19 @@ const PANICS: [(Point, u32); 7] = [
 
 #[test]
 fn the_records_of_losses_tell_what_was_lost_to_the_record_whoever_panics_meanwhile() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Simulator::host("sim")
-        .socket(folder.path().join("sim.sock"))
-        .containers(20)
-        .interval(Duration::from_millis(50))
-        .churn(10.0)
-        .start()
-        .unwrap();
-    let config = configured(
-        folder.path(),
+    let world = Simulated::new(
+        |engine| engine.containers(20).churn(10.0),
         &[
-            ("DOCKSTREAM_HOSTS", &format!("sim={}", engine.url())),
             ("DOCKSTREAM_COLLECT_MODE", "stream"),
-            ("DOCKSTREAM_COLLECT_STATS_INTERVAL", "100ms"),
-            ("DOCKSTREAM_BATCH_AGE", "50ms"),
             ("DOCKSTREAM_LOSSES_INTERVAL", "100ms"),
             ("DOCKSTREAM_RETRY_MIN", "5ms"),
             ("DOCKSTREAM_RETRY_MAX", "20ms"),
         ],
     );
+    let config = &world.config;
     let (saboteur, recorder) = (Saboteur::default(), Recorder::default());
     let books = on_a_system(async {
-        let topology = start(&config, vec![sqlite(&config), recorder.plan("recorder")], saboteur.faults());
+        let topology = start(config, vec![sqlite(config), recorder.plan("recorder")], saboteur.faults());
         eventually("samples flow", || (topology.books(Stream::Stats).journaled > 100).then_some(())).await;
         for (point, panics) in PANICS {
             saboteur.order(point, panics);
@@ -95,7 +84,7 @@ fn the_records_of_losses_tell_what_was_lost_to_the_record_whoever_panics_meanwhi
     // What is expected is counted, and is no loss.
     let stats = books.of(Stream::Stats).dropped_before_parsing;
     assert!(stats.iter().any(|(reason, _)| reason.is_expected()), "{stats:?}");
-    let stored = count(&config, "SELECT sum(count) FROM losses");
+    let stored = count(config, "SELECT sum(count) FROM losses");
     assert_eq!(stored, lost.values().sum::<u64>(), "and what the store has");
     for loss in recorder.losses() {
         assert!(loss.first_at <= loss.last_at && loss.count > 0, "{loss:?}");
@@ -136,22 +125,8 @@ impl Deliver for Picky {
 
 #[test]
 fn what_a_sink_lost_is_told_once_over_restarts_also_what_it_lost_at_the_very_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Simulator::host("sim")
-        .socket(folder.path().join("sim.sock"))
-        .containers(5)
-        .interval(Duration::from_millis(50))
-        .start()
-        .unwrap();
-    let config = configured(
-        folder.path(),
-        &[
-            ("DOCKSTREAM_HOSTS", &format!("sim={}", engine.url())),
-            ("DOCKSTREAM_COLLECT_STATS_INTERVAL", "100ms"),
-            ("DOCKSTREAM_BATCH_AGE", "50ms"),
-            ("DOCKSTREAM_LOSSES_INTERVAL", "100ms"),
-        ],
-    );
+    let world = Simulated::new(|engine| engine.containers(5), &[("DOCKSTREAM_LOSSES_INTERVAL", "100ms")]);
+    let config = &world.config;
     let (recorder, refuses) = (Recorder::default(), Arc::new(AtomicBool::new(true)));
     let picky = Picky(refuses.clone());
     let of_picky = |losses: Vec<LossRecord>| sums(losses.into_iter().filter(|loss| loss.sink.is_some()));
@@ -163,7 +138,7 @@ fn what_a_sink_lost_is_told_once_over_restarts_also_what_it_lost_at_the_very_end
         lost = on_a_system(async {
             let picky = picky.clone();
             let plans = vec![recorder.plan("recorder"), SinkPlan::new("picky", move || Box::new(picky.clone()))];
-            let topology = start(&config, plans, Faults::NONE);
+            let topology = start(config, plans, Faults::NONE);
             let journal = topology.journal();
             eventually("samples flow", || (topology.books(Stream::Stats).journaled > 50).then_some(())).await;
             if refusing {

@@ -12,7 +12,9 @@ use dockstream::topology::{Parts, SinkPlan, Topology};
 use model::{BatchId, LossRecord, Rows, Stream};
 use pipeline::faults::Faults;
 use pipeline::ports::{Appetite, Deliver, DeliverError, Range, Receipt};
+use simulator::{SimulatedHost, Simulator};
 use sinks::sqlite::{SqliteConfig, SqliteSink};
+use tempfile::TempDir;
 
 /// Long enough for a loaded machine; nothing waits for it that goes well.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -32,11 +34,44 @@ pub fn configured(folder: &Path, variables: &[(&str, &str)]) -> Config {
     config::load(&Overrides::default(), &all.into_iter().collect::<Environment>(), folder).unwrap().config
 }
 
+/// A simulated engine with the name `sim`, and a configuration that watches it: a frame every 50 ms, a sample every 100.
+pub struct Simulated {
+    pub engine: SimulatedHost,
+    pub config: Config,
+    _folder: TempDir,
+}
+
+impl Simulated {
+    /// `shape` says what else the engine is, and `variables` what else is configured.
+    pub fn new(shape: impl FnOnce(Simulator) -> Simulator, variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Simulator::host("sim").socket(folder.path().join("sim.sock")).interval(Duration::from_millis(50));
+        let engine = shape(engine).start().unwrap();
+        let host = format!("sim={}", engine.url());
+        let pace = [
+            ("DOCKSTREAM_HOSTS", host.as_str()),
+            ("DOCKSTREAM_COLLECT_STATS_INTERVAL", "100ms"),
+            ("DOCKSTREAM_BATCH_AGE", "50ms"),
+        ];
+        let config = configured(folder.path(), &[&pace, variables].concat());
+        Self { engine, config, _folder: folder }
+    }
+
+    /// Starts the pipeline with its own sink, SQLite.
+    pub fn start(&self) -> Topology {
+        start(&self.config, vec![sqlite(&self.config)], Faults::NONE)
+    }
+}
+
 /// Starts the pipeline of `config` with these sinks.
 pub fn start(config: &Config, sinks: Vec<SinkPlan>, faults: Faults) -> Topology {
+    Topology::start(config, parts(config, sinks, faults)).unwrap()
+}
+
+/// What the pipeline of `config` is made of, with these sinks.
+pub fn parts(config: &Config, sinks: Vec<SinkPlan>, faults: Faults) -> Parts {
     let (engines, dead_letter) = (engines(config).unwrap(), dead_letter(config));
-    let parts = Parts { engines, sinks, dead_letter, handlers: Vec::new(), serving: None, faults };
-    Topology::start(config, parts).unwrap()
+    Parts { engines, sinks, dead_letter, handlers: Vec::new(), serving: None, faults }
 }
 
 /// The real SQLite sink, at the place the configuration gives it; its tables are there at once, as they are in the binary.

@@ -5,49 +5,19 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use api::Sight;
-use dockstream::config::Config;
-use dockstream::topology::Topology;
-use pipeline::faults::Faults;
-use simulator::{Call, Profile, SimulatedHost, Simulator};
+use simulator::{Call, Profile};
 
-use crate::pipeline::{configured, count, eventually_within, on_a_system, sqlite, start};
+use crate::pipeline::{Simulated, count, eventually_within, on_a_system};
 
 /// A busy machine is slow, and a silence is told after ten seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-struct World {
-    engine: SimulatedHost,
-    config: Config,
-    _folder: tempfile::TempDir,
+fn world(profile: Profile, containers: usize, interval: &str) -> Simulated {
+    let variables = [("DOCKSTREAM_COLLECT_MODE", "auto"), ("DOCKSTREAM_COLLECT_STATS_INTERVAL", interval)];
+    Simulated::new(|engine| engine.engine(profile).containers(containers).keep_log(), &variables)
 }
 
-fn world(profile: Profile, containers: usize, interval: &str) -> World {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Simulator::host("sim")
-        .socket(folder.path().join("sim.sock"))
-        .engine(profile)
-        .containers(containers)
-        .interval(Duration::from_millis(50))
-        .keep_log()
-        .start()
-        .unwrap();
-    let config = configured(
-        folder.path(),
-        &[
-            ("DOCKSTREAM_HOSTS", &format!("sim={}", engine.url())),
-            ("DOCKSTREAM_COLLECT_MODE", "auto"),
-            ("DOCKSTREAM_COLLECT_STATS_INTERVAL", interval),
-            ("DOCKSTREAM_BATCH_AGE", "50ms"),
-        ],
-    );
-    World { engine, config, _folder: folder }
-}
-
-impl World {
-    fn start(&self) -> Topology {
-        start(&self.config, vec![sqlite(&self.config)], Faults::NONE)
-    }
-
+impl Simulated {
     /// The calls for stats so far, in their order.
     fn asked(&self) -> Vec<Call> {
         self.engine.control().calls().into_iter().filter(|call| call.path.ends_with("/stats")).collect()

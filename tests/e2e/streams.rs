@@ -1,51 +1,22 @@
 //! The set of streams is the set of containers that have stats, whatever happens to either.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use dockstream::config::Config;
 use dockstream::topology::Topology;
 use model::{LossReason, Stream};
-use pipeline::faults::Faults;
-use simulator::{ContainerSpec, FrameFault, Profile, SimulatedHost, Simulator, State};
+use simulator::{ContainerSpec, FrameFault, Profile, State};
 
-use crate::pipeline::{configured, count, eventually, on_a_system, sqlite, start};
+use crate::pipeline::{Simulated, count, eventually, on_a_system};
 
 /// `discovery_interval` where nobody looks by the clock while the test runs: what is found is found by events alone.
 const BY_EVENTS: &str = "1h";
 
-struct World {
-    engine: SimulatedHost,
-    config: Config,
-    _folder: tempfile::TempDir,
+fn world(profile: Profile, containers: usize, discovery: &str) -> Simulated {
+    let variables = [("DOCKSTREAM_COLLECT_DISCOVERY_INTERVAL", discovery)];
+    Simulated::new(|engine| engine.engine(profile).containers(containers), &variables)
 }
 
-fn world(profile: Profile, containers: usize, discovery: &str) -> World {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Simulator::host("sim")
-        .socket(folder.path().join("sim.sock"))
-        .engine(profile)
-        .containers(containers)
-        .interval(Duration::from_millis(50))
-        .start()
-        .unwrap();
-    let config = configured(
-        folder.path(),
-        &[
-            ("DOCKSTREAM_HOSTS", &format!("sim={}", engine.url())),
-            ("DOCKSTREAM_COLLECT_STATS_INTERVAL", "100ms"),
-            ("DOCKSTREAM_COLLECT_DISCOVERY_INTERVAL", discovery),
-            ("DOCKSTREAM_BATCH_AGE", "50ms"),
-        ],
-    );
-    World { engine, config, _folder: folder }
-}
-
-impl World {
-    fn start(&self) -> Topology {
-        start(&self.config, vec![sqlite(&self.config)], Faults::NONE)
-    }
-
+impl Simulated {
     /// Short ids of the containers that have stats.
     fn truth(&self) -> BTreeSet<String> {
         let control = self.engine.control();
