@@ -13,6 +13,7 @@ mod docker_stats;
 mod events;
 mod exactly_once;
 mod faults;
+mod handlers;
 mod hosts;
 mod http;
 mod inventory;
