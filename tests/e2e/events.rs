@@ -56,6 +56,24 @@ fn why_a_container_ended_is_told_in_words_by_its_event_and_its_record() {
 }
 
 #[test]
+fn what_happens_to_a_volume_and_to_the_daemon_itself_is_told() {
+    let engine = Dockerd::start();
+    let dockstream = Launch::watching(engine.socket(), "").start();
+    dockstream.ready();
+    engine.docker(&["volume", "create", "kept"]);
+    let made = event(&dockstream, "&type=volume&action=create");
+    assert_eq!(
+        (&made["actor_id"], &made["container_id"], &made["synthetic"]),
+        (&"kept".into(), &Value::Null, &false.into())
+    );
+    engine.docker(&["volume", "rm", "kept"]);
+    assert_eq!(event(&dockstream, "&type=volume&action=destroy")["actor_id"], "kept");
+    engine.reload();
+    let reloaded = event(&dockstream, "&type=daemon&action=reload");
+    assert_eq!((&reloaded["host"], &reloaded["container_id"]), (&"real".into(), &Value::Null));
+}
+
+#[test]
 fn who_is_not_wanted_is_nowhere() {
     let engine = Dockerd::start();
     let config = "[collect]\nstats_interval = \"1s\"\nevent_actions = [\"!exec_*\"]\n\

@@ -148,6 +148,18 @@ impl Dockerd {
         self.docker(&["rm", "--force", name]);
     }
 
+    /// Lets the daemon read its configuration again (SIGHUP), which it tells as an event.
+    pub fn reload(&self) {
+        let socket = self.url();
+        let daemon = processes(|process| {
+            let line = fs::read(process.join("cmdline")).unwrap_or_default();
+            let mut words = line.split(|byte| *byte == 0);
+            words.next().is_some_and(|program| program.ends_with(b"dockerd"))
+                && words.any(|word| word == socket.as_bytes())
+        });
+        send("HUP", &daemon, "the engine");
+    }
+
     /// Suspends the process through which the engine reaches a container (its shim, of the full id `container`): calls that
     /// need it are not answered until [`Self::thaw`]. The container itself runs on.
     pub fn freeze(&self, container: &str) {
