@@ -35,7 +35,7 @@ fn refused_kept_and_delivered_again(server: &ClickHouse, database: &str, more: &
     let engine = Simulator::host("simulated").containers(3).interval(Duration::from_secs(1)).start();
     let engine = engine.expect("a simulated host");
     let config = format!(
-        "{PACE}[sinks.clickhouse]\nenabled = true\nurl = \"{}\"\ndatabase = \"{database}\"\nlinger = \"100ms\"\n[shutdown]\ngrace = \"80s\"\n{more}",
+        "{PACE}[sinks.clickhouse]\nenabled = true\nurl = \"{}\"\ndatabase = \"{database}\"\nlinger = \"100ms\"\n[shutdown]\ngrace = \"300s\"\n{more}",
         server.url()
     );
     let dockstream = Launch::watching(engine.socket(), &config).start();

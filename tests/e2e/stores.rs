@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::{Sample, SampleKind, Timestamp};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rusqlite::types::Value;
@@ -254,6 +254,10 @@ pub fn each_in_topic(bootstrap: &str, topic: &str, mut take: impl FnMut(Sent)) {
         match consumer.poll(Duration::from_secs(60)) {
             None => panic!("not within a minute: the next message of {topic}, or its end"),
             Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+            // It tries again by itself.
+            Some(Err(KafkaError::MessageConsumption(
+                Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut,
+            ))) => {}
             Some(Err(error)) => panic!("{topic}: {error}"),
             Some(Ok(message)) => {
                 let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).expect("UTF-8");
