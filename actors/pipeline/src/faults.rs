@@ -38,6 +38,48 @@ pub enum Point {
     SinkAfter,
 }
 
+impl Point {
+    /// Every place there is, in the order in which data pass.
+    pub const ALL: [Self; 15] = [
+        Self::EventMonitor,
+        Self::Inventory,
+        Self::Images,
+        Self::StreamSet,
+        Self::StatsStream,
+        Self::LogStream,
+        Self::Parser,
+        Self::ParserChunk,
+        Self::LossReporter,
+        Self::Batcher,
+        Self::BatcherHandOver,
+        Self::Journal,
+        Self::JournalAfter,
+        Self::SinkBefore,
+        Self::SinkAfter,
+    ];
+
+    /// Whether the stage is one of the group that delivers.
+    pub fn delivers(self) -> bool {
+        match self {
+            Self::EventMonitor
+            | Self::Inventory
+            | Self::Images
+            | Self::StreamSet
+            | Self::StatsStream
+            | Self::LogStream
+            | Self::Parser
+            | Self::ParserChunk => false,
+            Self::LossReporter
+            | Self::Batcher
+            | Self::BatcherHandOver
+            | Self::Journal
+            | Self::JournalAfter
+            | Self::SinkBefore
+            | Self::SinkAfter => true,
+        }
+    }
+}
+
 type Strike = Arc<dyn Fn(Point) + Send + Sync>;
 
 /// The faults that are armed: none, outside of tests.

@@ -10,6 +10,7 @@ use test_support::{ClickHouse, Kafka};
 
 use super::books::Books;
 use super::stir::Restarts;
+use super::tables::Tables;
 use crate::stores::{self, Kind, Row, Sent};
 
 /// A sample is known by the first three.
@@ -100,6 +101,7 @@ struct Store {
 /// What all of them hold.
 pub struct Audit {
     stores: [Store; 3],
+    others: Tables,
     /// Sequences of the batches in Kafka, by epoch and stream: first, last, and how many records there are.
     batches: Batches,
 }
@@ -128,7 +130,8 @@ impl Audit {
             stats: Records::of(inserted("container_stats", &STATS), &STATS, 3),
             events: Records::of(inserted("container_events", &EVENTS), &EVENTS, 5),
         };
-        Self { stores: [sqlite, in_kafka, in_clickhouse], batches }
+        let others = Tables::of(database, clickhouse, name);
+        Self { stores: [sqlite, in_kafka, in_clickhouse], others, batches }
     }
 
     fn kept(&self) -> &Store {
@@ -140,11 +143,7 @@ impl Audit {
         for store in &self.stores {
             for records in [&store.stats, &store.events] {
                 let (count, first) = (records.twice.len(), records.twice.first());
-                assert!(
-                    store.name == "Kafka" || count == 0,
-                    "{} has {count} records twice, such as {first:?}",
-                    store.name
-                );
+                assert!(count == 0, "{} has {count} records twice, such as {first:?}", store.name);
             }
         }
         let (kept, others) = self.stores.split_first().expect("there are three");
@@ -152,6 +151,11 @@ impl Audit {
             other.stats.assert_same(&kept.stats, &format!("samples in {} and SQLite", other.name));
             other.events.assert_same(&kept.events, &format!("events in {} and SQLite", other.name));
         }
+        let in_kafka = |stream: Stream| {
+            let of_stream = self.batches.iter().filter(|((_, name), _)| *name == stream.to_string());
+            of_stream.flat_map(|(_, batches)| batches.values()).sum()
+        };
+        self.others.stores_agree(in_kafka);
     }
 
     /// Sequences have no gaps, and batches are whole: nothing that was journaled is missing everywhere. What was lost
@@ -212,6 +216,7 @@ impl Audit {
         for (stream, records) in counts {
             assert_eq!(records.by_identity.len() as u64, books.stream(stream).journaled, "{stream} in the stores");
         }
+        self.others.hold_what_was_journaled(books);
     }
 
     /// Samples and events that were journaled, by their sequences.

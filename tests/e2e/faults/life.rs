@@ -87,7 +87,7 @@ pub struct Inside {
 }
 
 /// Time to deliver everything at the end.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_secs(150);
 
 impl Inside {
     fn start(folder: &Path, faults: Faults) -> Self {

@@ -13,6 +13,7 @@ mod report;
 mod servers;
 mod setting;
 mod stir;
+mod tables;
 mod world;
 
 mod broker;

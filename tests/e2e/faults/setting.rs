@@ -103,12 +103,14 @@ impl Setting {
 
         let control = engine.control().clone();
         let (life, stir, past, name) = (None, None, Past::default(), unique("chaos"));
-        let mut world = World { life, stir, past, engine, kafka, clickhouse, name, lines, disk, clock, folder };
+        let mut world =
+            World { life, stir, past, engine, kafka, clickhouse, name, lines, disk, clock, folder, pace: self.pace };
         fs::write(world.folder.path().join("pipeline.toml"), config(&world, self.pace)).expect("a file");
         world.life = Some(start(&world.folder, world.clock.as_ref()));
         world.flows_into(&SINKS, 100);
         // What an engine told before anybody listened is nobody's: so events begin here.
-        world.stir = Some(Stir::begin(control.clone(), control.ids(), self.seed, self.restarts));
+        let stir = Stir::begin(control.clone(), control.ids(), self.seed, self.restarts, world.database());
+        world.stir = Some(stir);
         world
     }
 }
@@ -130,6 +132,10 @@ url = "unix://{socket}"
 mode = "stream"
 stats_interval = "{pace}ms"
 discovery_interval = "5s"
+[collect.logs]
+enabled = {logs}
+[losses]
+interval = "1s"
 [batch]
 age = "100ms"
 [retry]
@@ -152,6 +158,8 @@ linger = "200ms"
         data = world.folder.path().join("data").display(),
         socket = socket.display(),
         pace = pace.as_millis(),
+        // A log is a connection more, and a place in it is a time of the engine's clock.
+        logs = world.control().ids().len() <= 100 && world.clock.is_none(),
         kafka = world.kafka.bootstrap(),
         name = world.name,
     )
