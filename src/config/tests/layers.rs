@@ -46,6 +46,7 @@ fn every_key_outside_of_lists_can_be_set_by_its_own_variable() {
                 "127.0.0.1:1",
                 "auto",
                 "lz4",
+                "avro",
                 "a=b",
                 "some-text",
                 "disk",

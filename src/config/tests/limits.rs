@@ -191,7 +191,7 @@ fn a_format_with_schemas_needs_a_registry_and_json_none() {
     let avro = |keys: &str| kafka(&format!("format = \"avro\"\n{keys}"));
     assert_eq!(
         avro("schema_registry = \"r:8081\""),
-        "`sinks.kafka.schema_registry` (pipeline.toml:5): not an address such as \"http://127.0.0.1:8081\""
+        "`sinks.kafka.schema_registry` (pipeline.toml:5): an address without a scheme is not supported: only http:// and https:// are, as in \"http://127.0.0.1:8081\""
     );
     assert_eq!(
         avro("schema_registry = \"http://r\"\nschema_registry_ca_file = \"ca.pem\""),
