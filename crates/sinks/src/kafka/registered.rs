@@ -3,20 +3,18 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use apache_avro::reader::datum::GenericDatumReader;
-use model::{ContainerState, Rows, Stream};
-use pipeline::ports::{Deliver, FailureClass};
+use model::{Batch, ContainerState, Rows, Stream};
+use pipeline::ports::{Deliver, FailureClass, Receipt};
 use serde_json::{Value, json};
 use test_support::{Kafka, Registry};
 
 use super::format::tests::json_of_avro;
-use super::tests::{Seen, config as plain, consume_bytes, noise, topic};
+use super::tests::{LONG, Seen, config as plain, consume_bytes, noise, prepared, topic, verdict};
 use super::*;
 use crate::fixtures::{batch, container, event, noon, one_of_each, range, stats};
-
-const LONG: Duration = Duration::from_secs(120);
 
 fn config(format: Format) -> KafkaConfig {
     let registry = RegistryConfig::new(Registry::shared().url());
@@ -31,15 +29,31 @@ fn with(config: &KafkaConfig, change: impl FnOnce(&mut RegistryConfig)) -> Kafka
 
 async fn ready(config: &KafkaConfig) -> Box<dyn Deliver> {
     let mut sink = sink(config.clone());
-    let deadline = Instant::now() + LONG;
-    while let Err(error) = sink.prepare().await {
-        assert!(error.class == FailureClass::Retry && Instant::now() < deadline, "{error}");
-    }
+    prepared(&mut *sink).await;
     sink
 }
 
+/// Delivers as the pipeline does: until it is done.
+async fn delivered(sink: &mut dyn Deliver, rows: Rows) -> Receipt {
+    delivered_all(sink, vec![batch(1, rows)]).await
+}
+
+async fn delivered_all(sink: &mut dyn Deliver, batches: Vec<Batch>) -> Receipt {
+    let (work, deadline) = (range(0, batches), Instant::now() + LONG);
+    loop {
+        match sink.deliver(&work).await {
+            Ok(receipt) => return receipt,
+            Err(error) => {
+                let passes = matches!(error.class, FailureClass::Retry | FailureClass::Schema);
+                assert!(passes && Instant::now() < deadline, "{error}");
+            }
+        }
+    }
+}
+
 async fn refused(config: &KafkaConfig) -> String {
-    let error = sink(config.clone()).prepare().await.unwrap_err();
+    let mut sink = sink(config.clone());
+    let error = verdict(async || sink.prepare().await.unwrap_err()).await;
     assert_eq!(error.class, FailureClass::Config, "{error}");
     error.message
 }
@@ -72,8 +86,7 @@ async fn every_stream_is_read_by_the_schema_that_the_registry_has_for_it() {
     for exactly_once in [None, Some(writer)] {
         let config = KafkaConfig { exactly_once, ..config(Format::Avro) };
         let mut sink = ready(&config).await;
-        let receipt = sink.deliver(&range(0, one_of_each())).await.unwrap();
-        assert_eq!(receipt.rejected, []);
+        assert_eq!(delivered_all(&mut *sink, one_of_each()).await.rejected, []);
         for batch in one_of_each() {
             let stream = batch.id.stream;
             let seen = avro(&config, stream);
@@ -90,7 +103,7 @@ async fn every_stream_is_read_by_the_schema_that_the_registry_has_for_it() {
 async fn protobuf_is_registered_under_its_kind_and_framed_with_its_id() {
     let config = config(Format::Protobuf);
     let mut sink = ready(&config).await;
-    sink.deliver(&range(0, vec![batch(1, Rows::Stats([stats(1, noon())].into()))])).await.unwrap();
+    delivered(&mut *sink, Rows::Stats([stats(1, noon())].into())).await;
     let seen = consume_bytes(&config.brokers[0], &topic(&config, Stream::Stats), |bytes| {
         assert_eq!((bytes[0], bytes[5]), (0, 0));
         let id = u32::from_be_bytes(bytes[1..5].try_into().unwrap());
@@ -106,7 +119,7 @@ async fn protobuf_is_registered_under_its_kind_and_framed_with_its_id() {
 async fn a_tombstone_has_no_value() {
     let config = config(Format::Avro);
     let rows = [container(1, ContainerState::Running, noon()), container(1, ContainerState::Removed, noon())];
-    ready(&config).await.deliver(&range(0, vec![batch(1, Rows::Containers(rows.into()))])).await.unwrap();
+    delivered(&mut *ready(&config).await, Rows::Containers(rows.into())).await;
     let seen = avro(&config, Stream::Containers);
     let there: Vec<bool> = seen.iter().map(|record| record.value.is_some()).collect();
     assert_eq!(there, [true, false]);
@@ -118,7 +131,7 @@ async fn a_record_that_is_too_large_is_refused_alone_in_avro_too() {
     let mut sink = ready(&config).await;
     let mut rows: Vec<_> = (0..3).map(|number| event(number, noon())).collect();
     rows[1].attributes.insert("note".into(), noise(9_000_000));
-    let receipt = sink.deliver(&range(0, vec![batch(1, Rows::Events(rows.into()))])).await.unwrap();
+    let receipt = delivered(&mut *sink, Rows::Events(rows.into())).await;
     let refused: Vec<u64> = receipt.rejected.iter().map(|rejection| rejection.sequence).collect();
     assert_eq!(refused, [2]);
     assert!(receipt.rejected[0].error.ends_with("bytes are more than message.max.bytes"), "{receipt:?}");
@@ -131,17 +144,18 @@ async fn a_registry_that_is_away_is_waited_for_at_the_start_and_not_missed_later
     let config = with(&config(Format::Avro), |settings| *settings = RegistryConfig::new(registry.url()));
     registry.stop();
     let mut sink = sink(config.clone());
-    let error = sink.prepare().await.unwrap_err();
-    assert_eq!(error.class, FailureClass::Retry, "{error}");
-    assert!(error.message.starts_with(&format!("schema registry {}: ", registry.url())), "{error}");
-    registry.restart();
-    let deadline = Instant::now() + LONG;
-    while let Err(error) = sink.prepare().await {
+    let (deadline, begin) = (Instant::now() + LONG, format!("schema registry {}: ", registry.url()));
+    loop {
+        let error = sink.prepare().await.unwrap_err();
         assert!(error.class == FailureClass::Retry && Instant::now() < deadline, "{error}");
+        if error.message.starts_with(&begin) {
+            break;
+        }
     }
+    registry.restart();
+    prepared(&mut *sink).await;
     registry.stop();
-    let work = range(0, vec![batch(1, Rows::Stats([stats(1, noon())].into()))]);
-    assert_eq!(sink.deliver(&work).await.unwrap().rejected, []);
+    assert_eq!(delivered(&mut *sink, Rows::Stats([stats(1, noon())].into())).await.rejected, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use model::Stream;
 use pipeline::ports::{Deliver, DeliverError, FailureClass};
 use test_support::{Authority, Kafka, Papers, Validity};
 
-use super::tests::{assert_exactly, config as plain, consume, insist, samples, topic};
+use super::tests::{assert_exactly, config as plain, consume, insist, ready, samples, topic, verdict};
 use super::*;
 
 /// The broker of these tests, and what a client needs for it.
@@ -47,18 +47,15 @@ fn tls(ca: &[(&str, &str)]) -> KafkaConfig {
 }
 
 async fn delivers(config: KafkaConfig) {
-    let mut sink = KafkaSink::new(config.clone());
-    let deadline = Instant::now() + Duration::from_secs(90);
-    while let Err(error) = sink.prepare().await {
-        assert!(error.class == FailureClass::Retry && Instant::now() < deadline, "{error}");
-    }
+    let mut sink = ready(&config).await;
     insist(&mut sink, &samples(0, 10, 2)).await;
     assert_exactly(&consume(broker().0.bootstrap(), &topic(&config, Stream::Stats)), 10);
 }
 
-/// What the sink says at its start, of each kind of sink, and what `dockstream check` says.
+/// What `dockstream check` and the log say: the words of a sink at its start, less where the brokers are. Those of the sink
+/// with transactions are the same.
 async fn refused(config: KafkaConfig) -> String {
-    let error = KafkaSink::new(config.clone()).prepare().await.unwrap_err();
+    let error = verdict(async || KafkaSink::new(config.clone()).prepare().await.unwrap_err()).await;
     assert_eq!(error.class, FailureClass::Config, "{error}");
     let writer = Writer {
         node: "node-1".parse().unwrap(),
@@ -67,8 +64,8 @@ async fn refused(config: KafkaConfig) -> String {
         epoch: 1,
         start: "now".into(),
     };
-    let DeliverError { class, message, .. } =
-        TransactionalKafkaSink::new(config.clone(), writer).prepare().await.unwrap_err();
+    let mut transactional = TransactionalKafkaSink::new(config.clone(), writer);
+    let DeliverError { class, message, .. } = verdict(async || transactional.prepare().await.unwrap_err()).await;
     assert_eq!((class, &message), (FailureClass::Config, &error.message));
     let begin = format!("kafka brokers {}: ", config.brokers[0]);
     let words = message.strip_prefix(&begin).unwrap_or_else(|| panic!("{message}"));
