@@ -103,16 +103,24 @@ fn a_full_disk_is_refused() {
 }
 
 #[test]
-fn a_damaged_database_is_refused_and_left_as_it_is() {
-    let launch = Launch::new("").with(&["--listen", "127.0.0.1:0"]);
-    let database = launch.folder().join("data/dockstream.db");
-    fs::create_dir(launch.folder().join("data")).expect("a folder");
+fn a_damaged_database_is_moved_aside_told_and_begun_anew() {
+    let launch = Launch::new("").with(&["--listen", "127.0.0.1:0", "--docker", "unix:///nowhere"]);
+    let data = launch.folder().join("data");
+    fs::create_dir(&data).expect("a folder");
     let damaged = "this is not a database. ".repeat(1000);
-    fs::write(&database, &damaged).expect("a file");
-    let finished = launch.finish();
-    let line = refusal(&finished, 78);
-    assert!(line.contains("./data/dockstream.db is damaged or not a database"), "{line}");
-    assert_eq!(fs::read_to_string(&database).expect("it is still there"), damaged);
+    fs::write(data.join("dockstream.db"), &damaged).expect("a file");
+    let mut dockstream = launch.start();
+    let line = dockstream.wait_for_line("the database is damaged");
+    assert!(line.contains("moved aside, and a new one is begun"), "{line}");
+    assert_eq!(dockstream.ask("/api/containers").0, 200, "the new one answers");
+    assert_eq!(dockstream.lines("the database is damaged").len(), 1, "told once");
+    let aside: Vec<_> = fs::read_dir(&data)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.display().to_string().contains("/dockstream.db.damaged-"))
+        .collect();
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    assert_eq!(fs::read_to_string(&aside[0]).expect("it is still there"), damaged);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use model::{Sample, SampleKind, Timestamp};
+use chunks::Chunk;
+use model::{Sample, SampleKind, SampleValue, Timestamp};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Headers, Message};
@@ -92,9 +93,13 @@ pub fn assert_same(one: &Samples, other: &Samples, between: &str) {
     }
 }
 
-/// A table of dockstream's own database.
+/// A table of dockstream's own database; of samples also those that are packed.
 pub fn sqlite(database: &Path, table: &str, columns: &[(&'static str, Kind)]) -> Vec<Row> {
     let connection = rusqlite::Connection::open(database).expect("the database opens");
+    let table = match table {
+        "container_stats" => unpacked(&connection),
+        table => table,
+    };
     let mut statement =
         connection.prepare(&format!("SELECT {} FROM {table}", names(columns))).expect("the table is there");
     let rows = statement.query_map([], |row| {
@@ -111,6 +116,36 @@ pub fn sqlite(database: &Path, table: &str, columns: &[(&'static str, Kind)]) ->
         columns.iter().enumerate().map(text).collect()
     });
     rows.expect("it can be read").collect::<Result<_, _>>().expect("every row can be read")
+}
+
+/// All samples as a table for this connection alone.
+fn unpacked(connection: &rusqlite::Connection) -> &'static str {
+    connection.execute_batch("CREATE TEMP TABLE unpacked AS SELECT * FROM samples").expect("samples");
+    let marks = vec!["?"; Sample::FIELDS.len() + 4].join(", ");
+    let names = Sample::FIELDS.join(", ");
+    let insert =
+        format!("INSERT INTO unpacked (series, timestamp, received_at, network_scope, {names}) VALUES ({marks})");
+    let mut insert = connection.prepare(&insert).expect("a table like samples");
+    let mut chunks = connection.prepare("SELECT series, data FROM chunks").expect("chunks");
+    let mut chunks = chunks.query([]).expect("chunks");
+    while let Some(chunk) = chunks.next().expect("a chunk") {
+        let (series, data): (i64, Vec<u8>) = (chunk.get(0).expect("a series"), chunk.get(1).expect("data"));
+        for row in Chunk::parse(&data).and_then(|mut chunk| chunk.rows()).expect("a sound chunk") {
+            let whole = |value: Option<u64>| value.map_or(Value::Null, |value| Value::Integer(value.cast_signed()));
+            let mut values = vec![
+                Value::Integer(series),
+                Value::Integer(row.timestamp.as_nanos()),
+                Value::Integer(row.received_at.as_nanos()),
+                row.network_scope.map_or(Value::Null, |scope| Value::Text(scope.to_string())),
+            ];
+            values.extend(row.sample.values().map(|value| match value {
+                SampleValue::Float(value) => value.map_or(Value::Null, Value::Real),
+                SampleValue::Unsigned(value) => whole(value),
+            }));
+            insert.execute(rusqlite::params_from_iter(values)).expect("a row");
+        }
+    }
+    "series JOIN unpacked USING (series)"
 }
 
 /// A table of ClickHouse.

@@ -55,6 +55,7 @@ pub struct Metrics {
     sink_rows: IntCounterVec,
     dead_letters: IntCounterVec,
     dead_letters_removed: IntCounterVec,
+    sink_unkept: IntCounterVec,
     sink_pending: IntGaugeVec,
     sink_lag: GaugeVec,
     depth: IntGaugeVec,
@@ -200,6 +201,11 @@ impl Metrics {
                 "deadletter_removed_total",
                 "records removed from the dead letter to make room: nobody has them any more",
                 &["sink", "stream"],
+            )?,
+            sink_unkept: counter(
+                "sink_unkept_rows_total",
+                "rows that a sink took and does not keep: as old as they get, or for room, or too late, or damaged",
+                &["sink", "reason"],
             )?,
             sink_pending: gauge("sink_lag_records", "records a sink has still to deliver", &["sink"])?,
             sink_lag: seconds("sink_lag_seconds", "age of the oldest record a sink has still to deliver", &["sink"])?,
@@ -377,6 +383,13 @@ impl Metrics {
         }
         for ((sink, stream), count) in &kept.removed {
             self.dead_letters_removed.with_label_values(&[sink, stream.name()]).inc_by(*count);
+        }
+    }
+
+    /// Counts rows that a sink took and does not keep, by reason.
+    pub fn unkept(&self, sink: &str, rows: &[(&str, u64)]) {
+        for (reason, count) in rows {
+            self.sink_unkept.with_label_values(&[sink, reason]).inc_by(*count);
         }
     }
 

@@ -250,6 +250,20 @@ fn the_tables_page_names_every_column_of_sqlite_with_its_type() {
 }
 
 #[test]
+fn the_tables_page_names_every_column_of_the_rollups_in_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dockstream.db");
+    crate::sqlite::migrate(&path).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    let told: Vec<String> = cells(section(TABLES, "Rollups in SQLite")).into_iter().map(|row| row[0].clone()).collect();
+    for view in ["container_stats_1m", "container_stats_1h", "container_stats_1d"] {
+        let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY cid").unwrap();
+        let columns = statement.query_map([view], |row| row.get(0)).unwrap();
+        assert_eq!(told, columns.collect::<Result<Vec<String>, _>>().unwrap(), "{view}");
+    }
+}
+
+#[test]
 fn the_tables_page_names_every_column_of_clickhouse_with_its_type() {
     for stream in Stream::ALL {
         let told: Vec<(String, String)> = cells(section(TABLES, table_name(stream)))

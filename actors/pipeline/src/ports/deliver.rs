@@ -26,6 +26,11 @@ pub trait Deliver: Send + 'static {
     /// error: what has already been taken must not be stored twice.
     async fn deliver(&mut self, range: &Range) -> Result<Receipt, DeliverError>;
 
+    /// Rows that it took and does not keep, by reason, since it was asked before: of a sink that is a store of its own.
+    fn take_unkept(&mut self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
     /// Ends the connection in order; nothing is in flight when it is called.
     async fn close(&mut self) {}
 }

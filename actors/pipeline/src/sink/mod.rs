@@ -109,6 +109,7 @@ async fn run(deps: SinkDeps, progress: Progress, draining: CancellationToken) ->
             // The range stays the cursor's: at least once.
             return Exit::Failure(Arc::new(error));
         }
+        deps.metrics.unkept(&deps.name, &deliver.take_unkept());
         deps.health.settle();
     }
     deliver.close().await;

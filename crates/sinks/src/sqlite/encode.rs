@@ -4,6 +4,7 @@ mod inventory;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use model::{
     Batch, BatchId, ContainerId, ContainerMeta, EventRecord, HostName, HostRecord, LogRecord, LossRecord, Rows, Sample,
@@ -13,11 +14,28 @@ use rusqlite::types::{ToSqlOutput, Value};
 use rusqlite::{CachedStatement, Connection, ToSql, named_params, params};
 use serde_json::to_string as json;
 
+use super::packed::{Packed, Place};
+
 /// Turns batches into statements. Remembers the series, and the containers with lines, it has seen.
 #[derive(Default)]
 pub(super) struct Encoder {
+    /// What is known of the samples that are no longer rows.
+    pub(super) packed: Packed,
+    /// Samples that were not stored: too old, or of a damaged chunk.
+    pub(super) passed: Passed,
+    /// Changes whenever another connection changes the file.
+    version: Option<i64>,
     logged: HashMap<(HostName, ContainerId), i64>,
     series: HashMap<(HostName, ContainerId), Vec<Series>>,
+}
+
+/// Samples that are not stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// They are older than what was removed.
+    pub(super) late: u64,
+    /// They would be in a chunk that cannot be read.
+    pub(super) damaged: u64,
 }
 
 /// One run, name, image and set of labels of a container, and its number.
@@ -33,6 +51,20 @@ static INSERT_SAMPLE: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Encoder {
+    /// One that takes no samples older than `age`.
+    pub(super) fn new(age: Duration) -> Self {
+        Self { packed: Packed::with_oldest(age), ..Self::default() }
+    }
+
+    /// To be told at the begin of each transaction: what another process has changed is looked up again.
+    pub(super) fn begin(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let version = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if self.version.replace(version).is_some_and(|before| before != version) {
+            self.forget();
+        }
+        Ok(())
+    }
+
     /// Writes every row of `batch`; rows that are there already stay as they are.
     pub(super) fn write(&mut self, connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         match &batch.rows {
@@ -48,15 +80,29 @@ impl Encoder {
     }
 
     /// Looks every series up again from here on.
-    pub(super) fn forget_series(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.series.clear();
         self.logged.clear();
+        self.packed.forget();
     }
 
     fn write_stats(&mut self, connection: &Connection, rows: &[StatsRecord]) -> rusqlite::Result<()> {
         let mut insert = connection.prepare_cached(&INSERT_SAMPLE)?;
         for row in rows {
+            let timestamp = row.timestamp.as_nanos();
+            if self.packed.is_removed(connection, timestamp)? {
+                self.passed.late += 1;
+                continue;
+            }
             let series = self.series_of(connection, &row.meta)?;
+            match self.packed.place(connection, series, timestamp)? {
+                Place::Open => {}
+                Place::Taken => continue,
+                Place::Damaged => {
+                    self.passed.damaged += 1;
+                    continue;
+                }
+            }
             bind_sample(&mut insert, series, row)?;
             insert.raw_execute()?;
         }
@@ -157,7 +203,7 @@ fn bind_sample(insert: &mut CachedStatement<'_>, series: i64, row: &StatsRecord)
     Ok(())
 }
 
-struct SqlValue(SampleValue);
+pub(super) struct SqlValue(pub(super) SampleValue);
 
 impl ToSql for SqlValue {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use pipeline::ports::{DeliverError, FailureClass};
 
+use super::damage::is_damage;
 use super::verdicts::VERDICTS;
 use crate::verdicts::verdict;
 
@@ -19,13 +20,29 @@ pub enum SqliteError {
         /// Why.
         source: io::Error,
     },
-    /// The file is damaged, or no SQLite database. It is left as it is.
-    #[error("{} is damaged or not a database ({reason}): move it away, or name another file", path.display())]
+    /// The file is damaged, or no SQLite database. When it is opened the next time it is moved aside.
+    #[error("{} is damaged or not a database ({reason})", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// SQLite's words.
         reason: String,
+    },
+    /// The file is damaged, and cannot be moved aside. It is left where it is.
+    #[error("{} is damaged ({reason}) and cannot be moved aside ({source}): move it away, or name another file", path.display())]
+    Stuck {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's words.
+        reason: String,
+        /// Why it cannot be moved.
+        source: io::Error,
+    },
+    /// There is another file at the path than the one that is open, or none.
+    #[error("{} was moved or removed: it is opened anew", path.display())]
+    Replaced {
+        /// The path.
+        path: PathBuf,
     },
     /// The file is a database of another program. It is left as it is.
     #[error("{} is a database of another program: name another file", path.display())]
@@ -55,6 +72,15 @@ pub enum SqliteError {
 }
 
 impl SqliteError {
+    /// What is wrong with the file, where it must not be used any more.
+    pub(super) fn damage(&self) -> Option<String> {
+        match self {
+            Self::Damaged { reason, .. } => Some(reason.clone()),
+            Self::Sql(error) if is_damage(error) => Some(error.to_string()),
+            _ => None,
+        }
+    }
+
     /// What to do about it.
     pub fn class(&self) -> FailureClass {
         match self {
@@ -62,9 +88,9 @@ impl SqliteError {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureClass::RetrySlow,
                 _ => FailureClass::Config,
             },
-            Self::Damaged { .. } | Self::Foreign { .. } | Self::Newer { .. } => FailureClass::Config,
-            // `prepare` starts the writer anew.
-            Self::NoWriter => FailureClass::Schema,
+            Self::Stuck { .. } | Self::Foreign { .. } | Self::Newer { .. } => FailureClass::Config,
+            // `prepare` starts the writer anew, with a new file where the old one is damaged.
+            Self::NoWriter | Self::Damaged { .. } | Self::Replaced { .. } => FailureClass::Schema,
             Self::Thread(_) => FailureClass::RetrySlow,
             Self::Sql(error) => class_of(error),
         }
@@ -107,7 +133,7 @@ mod tests {
         for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR, ffi::SQLITE_NOMEM] {
             assert_eq!(class(code), FailureClass::RetrySlow, "{code}");
         }
-        for code in [ffi::SQLITE_CANTOPEN, ffi::SQLITE_READONLY, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB] {
+        for code in [ffi::SQLITE_CANTOPEN, ffi::SQLITE_READONLY] {
             assert_eq!(class(code), FailureClass::Config, "{code}");
         }
         for code in [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_MISMATCH, ffi::SQLITE_TOOBIG] {
@@ -115,8 +141,9 @@ mod tests {
         }
         // Extended codes are of their family.
         assert_eq!(class(ffi::SQLITE_IOERR_FSYNC), FailureClass::RetrySlow);
-        // "no such table" and "no such column" come as the generic code.
-        for code in [ffi::SQLITE_SCHEMA, ffi::SQLITE_ERROR, ffi::SQLITE_RANGE] {
+        // "no such table" and "no such column" come as the generic code. A damaged file is opened anew: it is moved aside.
+        for code in [ffi::SQLITE_SCHEMA, ffi::SQLITE_ERROR, ffi::SQLITE_RANGE, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB]
+        {
             assert_eq!(class(code), FailureClass::Schema, "{code}");
         }
     }

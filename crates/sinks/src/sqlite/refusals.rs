@@ -1,8 +1,5 @@
 //! Errors that a real file can be brought to.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt;
-
 use pipeline::ports::{Deliver, FailureClass};
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -32,25 +29,6 @@ async fn a_table_that_is_gone_is_a_matter_of_the_schema_and_refuses_no_row() {
     let error = sink.deliver(&range(0, one_of_each())).await.unwrap_err();
     assert_eq!(error.class, FailureClass::Schema, "{error}");
     assert!(error.message.contains("no such table: losses"), "{error}");
-}
-
-#[tokio::test]
-async fn a_file_damaged_under_a_running_sink_is_told_and_keeps_the_data() {
-    let (_folder, path) = folder();
-    let mut sink = ready(SqliteConfig::new(&path)).await;
-    let other = Connection::open(&path).unwrap();
-    // Another's write makes the sink read the file again, and the checkpoint leaves it nothing else to read.
-    other.execute_batch("CREATE TABLE more (x); PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-    drop(other);
-    let file = OpenOptions::new().write(true).open(&path).unwrap();
-    let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
-    file.write_all_at(&vec![0xAA; length - 100], 100).unwrap();
-    let error = sink.deliver(&range(0, one_of_each())).await.unwrap_err();
-    assert_eq!(error.class, FailureClass::Config, "{error}");
-    assert!(error.message.contains("malformed"), "{error}");
-    let error = sink.prepare().await.unwrap_err();
-    assert_eq!(error.class, FailureClass::Config);
-    assert!(error.message.contains("is damaged or not a database"), "{error}");
 }
 
 #[tokio::test]

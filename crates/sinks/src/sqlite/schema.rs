@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 
 use super::SqliteError;
+use super::damage::{is_damage, is_other, look_through, move_aside};
 
 /// The migrations, in order; the position is the version.
 const MIGRATIONS: &[&str] = &[
@@ -16,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../../schemas/sqlite/0002_hosts.sql"),
     include_str!("../../../../schemas/sqlite/0003_logs.sql"),
     include_str!("../../../../schemas/sqlite/0004_events.sql"),
+    include_str!("../../../../schemas/sqlite/0005_chunks.sql"),
 ];
 
 /// The schema version this build writes.
@@ -23,28 +25,51 @@ const MIGRATIONS: &[&str] = &[
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
 
 /// Creates the database at `path` where it is missing, and its tables where they are missing or old. Does
-/// nothing where all is well; safe to call while another process does the same.
+/// nothing where all is well; safe to call while another process does the same. A damaged file is moved aside.
 ///
 /// # Errors
-/// The file cannot be opened or written, is damaged, is another program's or a newer dockstream's: in none of
-/// these cases is it changed.
+/// The file cannot be opened or written, is another program's or a newer dockstream's: in none of these cases is it
+/// changed.
 pub fn migrate(path: &Path) -> Result<(), SqliteError> {
     open(path).map(drop)
 }
 
-/// Opens the database for writing, with its schema up to date.
+/// Opens the database for writing, with its schema up to date; in place of a damaged file a new one.
 pub(super) fn open(path: &Path) -> Result<Connection, SqliteError> {
-    create(path).map_err(|source| SqliteError::Open { path: path.to_owned(), source })?;
-    let named = |error: rusqlite::Error| match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            SqliteError::Damaged { path: path.to_owned(), reason: error.to_string() }
+    match open_sound(path) {
+        Err(SqliteError::Damaged { reason, .. }) => {
+            move_aside(path, &reason)?;
+            open_sound(path)
         }
-        _ => SqliteError::Sql(error),
+        opened => opened,
+    }
+}
+
+/// A further connection to a database that is open.
+pub(super) fn beside(path: &Path) -> Result<Connection, SqliteError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+fn open_sound(path: &Path) -> Result<Connection, SqliteError> {
+    create(path).map_err(|source| SqliteError::Open { path: path.to_owned(), source })?;
+    let damaged = |reason| SqliteError::Damaged { path: path.to_owned(), reason };
+    let named = |error: rusqlite::Error| match is_damage(&error) {
+        true => damaged(error.to_string()),
+        false => SqliteError::Sql(error),
     };
+    // SQLite would remove the log beside a file that it does not know.
+    if let Some(reason) = is_other(path).map_err(|source| SqliteError::Open { path: path.to_owned(), source })? {
+        return Err(damaged(reason));
+    }
     let mut connection = Connection::open(path).map_err(named)?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.set_prepared_statement_cache_capacity(64);
     refuse_what_is_not_ours(&connection, path, named)?;
+    if let Some(reason) = look_through(&connection).map_err(named)? {
+        return Err(damaged(reason));
+    }
     set_up(&connection).map_err(named)?;
     apply_migrations(&mut connection).map_err(named)?;
     Ok(connection)
@@ -94,6 +119,7 @@ fn version(connection: &Connection) -> rusqlite::Result<Option<u32>> {
     }
 }
 
+// Checkpoints are made beside the writer.
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     // auto_vacuum only takes before the first table.
     connection.execute_batch(
@@ -102,7 +128,7 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
          PRAGMA synchronous = NORMAL;
          PRAGMA cache_size = -16000;
          PRAGMA temp_store = MEMORY;
-         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = 67108864;",
     )
 }

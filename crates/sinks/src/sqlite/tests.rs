@@ -13,6 +13,10 @@ use crate::fixtures::{
     batch, container, event, host, image, image_version, log, loss, noon, one_of_each, range, stats, unknown_stats,
 };
 
+mod damage;
+mod packing;
+mod passes;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 pub(super) fn folder() -> (tempfile::TempDir, PathBuf) {
@@ -167,22 +171,6 @@ async fn the_file_is_readable_by_its_owner_alone() {
         let entry = entry.unwrap();
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
     }
-}
-
-#[tokio::test]
-async fn a_damaged_file_is_named_and_left_as_it_is() {
-    let (_folder, path) = folder();
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let junk = b"this was never a database ".repeat(500);
-    fs::write(&path, &junk).unwrap();
-    let error = SqliteSink::new(SqliteConfig::new(&path)).prepare().await.unwrap_err();
-    assert_eq!(error.class, FailureClass::Config);
-    let place = path.display();
-    assert_eq!(
-        error.message,
-        format!("{place} is damaged or not a database (file is not a database): move it away, or name another file")
-    );
-    assert_eq!(fs::read(&path).unwrap(), junk);
 }
 
 #[tokio::test]

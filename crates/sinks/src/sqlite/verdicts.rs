@@ -45,9 +45,9 @@ pub(crate) const VERDICTS: &[Verdict<C>] = &[
         remedy: "see to the rights of the file and its folder, which must be writable too",
     },
     Verdict {
-        course: Always(F::Config),
+        course: Always(F::Schema),
         codes: &[DatabaseCorrupt, NotADatabase],
-        meaning: "the file is damaged, or something else",
-        remedy: "move it away, and a new one is begun; `sqlite3 FILE .recover` reads out what can be read",
+        meaning: "the file is damaged, or something else: it is moved aside, and a new one is begun",
+        remedy: "`sqlite3 FILE .recover` reads out of `FILE.damaged-…` what can be read; look at the disk",
     },
 ];

@@ -13,6 +13,7 @@ use super::questions::answers;
 async fn subjects() -> Vec<Subject> {
     vec![
         crate::sqlite::tests::subject().await,
+        crate::sqlite::tests::packed_subject().await,
         crate::clickhouse::tests::subject().await,
         crate::postgres::tests::subject().await,
     ]

@@ -2,6 +2,7 @@
 
 mod containers;
 mod events;
+mod history;
 mod hosts;
 mod images;
 mod logs;
@@ -85,11 +86,9 @@ impl Store for SqliteStore {
     }
 
     async fn history(&self, container: &ContainerKey, query: &HistoryQuery) -> Result<History, StoreError> {
-        let plan = Plan::new(query)?;
-        let (from, to) = plan.range(query);
-        let container = container.clone();
-        let history = self.pool.run(move |connection| stats::history(connection, &container, from, to, plan)).await?;
-        Ok(History { from: query.from, to: query.to, ..history })
+        let asked = Plan::new(query)?;
+        let (container, query) = (container.clone(), query.clone());
+        self.pool.run(move |connection| history::of_container(connection, &container, &query, asked)).await
     }
 
     async fn totals(&self, since: Timestamp) -> Result<Totals, StoreError> {
@@ -105,8 +104,8 @@ impl Store for SqliteStore {
 
     async fn total_history(&self, query: &HistoryQuery) -> Result<History<TotalsPoint>, StoreError> {
         let plan = Plan::of_totals(query)?;
-        let (from, to) = plan.range(query);
-        let points = self.pool.run(move |connection| totals::history(connection, from, to, plan)).await?;
+        let asked = query.clone();
+        let points = self.pool.run(move |connection| totals::history(connection, &asked, plan)).await?;
         let (resolution, step_ns) = (plan.resolution, Some(plan.step_ns));
         Ok(History { resolution, step_ns, from: query.from, to: query.to, points })
     }

@@ -1,5 +1,8 @@
 //! Read-only connections, each used by one query at a time, away from the async workers.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +26,13 @@ pub(super) enum QueryError {
 pub(super) struct Pool {
     config: SqliteStoreConfig,
     turns: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<Connection>>>,
+    idle: Arc<Mutex<Vec<Open>>>,
+}
+
+/// A connection, and the device and number of the file that it is to: one that was moved aside answers no more.
+struct Open {
+    connection: Connection,
+    file: (u64, u64),
 }
 
 /// Interrupts the query when its caller goes away. Emptied before the connection serves another query, which
@@ -53,16 +62,16 @@ impl Pool {
         let limit = self.config.time_limit;
         let turn = timeout_at(Instant::now() + limit, self.turns.clone().acquire_owned()).await;
         let turn = turn.map_err(|_| StoreError::Busy)?.expect("the semaphore is never closed");
-        let connection = self.connection().await?;
+        let open = self.open().await?;
 
-        let handle = Arc::new(Mutex::new(Some(connection.get_interrupt_handle())));
+        let handle = Arc::new(Mutex::new(Some(open.connection.get_interrupt_handle())));
         let interrupt = InterruptOnDrop(handle.clone());
         let idle = self.idle.clone();
         let mut task = spawn_blocking(move || {
-            let answer = query(&connection);
+            let answer = query(&open.connection);
             handle.lock().unwrap_or_else(PoisonError::into_inner).take();
             if reusable(&answer) {
-                idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                idle.lock().unwrap_or_else(PoisonError::into_inner).push(open);
             }
             // Held until here, so that a query whose caller is gone still counts as one.
             drop(turn);
@@ -88,22 +97,27 @@ impl Pool {
         self.turns.clone().try_acquire_many_owned(all).unwrap()
     }
 
-    async fn connection(&self) -> Result<Connection, StoreError> {
-        if let Some(connection) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
-            return Ok(connection);
-        }
-        let path = self.config.path.clone();
+    async fn open(&self) -> Result<Open, StoreError> {
+        let (path, idle) = (self.config.path.clone(), self.idle.clone());
         let opened = spawn_blocking(move || {
-            if !path.exists() {
+            let Ok(file) = fs::metadata(&path) else {
                 return Err(StoreError::Unavailable(NOTHING_STORED.into()));
+            };
+            let file = (file.dev(), file.ino());
+            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.retain(|open| open.file == file);
+            if let Some(open) = idle.pop() {
+                return Ok(open);
             }
-            open(&path).map_err(|error| told(error.into(), Duration::ZERO))
+            drop(idle);
+            let connection = open(&path).map_err(|error| told(error.into(), Duration::ZERO))?;
+            Ok(Open { connection, file })
         });
         opened.await.unwrap_or_else(|panicked| Err(StoreError::Unreadable(panicked.to_string())))
     }
 }
 
-fn open(path: &std::path::Path) -> rusqlite::Result<Connection> {
+fn open(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(2))?;

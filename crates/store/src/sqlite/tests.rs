@@ -135,3 +135,126 @@ async fn the_newest_samples_are_found_by_search_and_not_by_scanning() {
         assert!(!steps.iter().any(|step| step.starts_with("SCAN samples")), "{steps:#?}");
     }
 }
+
+/// A sink that answers when all it was given is packed, but for the newest sample of each container.
+struct PackingSink {
+    sink: SqliteSink,
+    path: std::path::PathBuf,
+}
+
+#[async_trait]
+impl Deliver for PackingSink {
+    fn kind(&self) -> &'static str {
+        self.sink.kind()
+    }
+
+    fn target(&self) -> String {
+        self.sink.target()
+    }
+
+    fn appetite(&self) -> pipeline::ports::Appetite {
+        self.sink.appetite()
+    }
+
+    async fn prepare(&mut self) -> Result<(), pipeline::ports::DeliverError> {
+        self.sink.prepare().await
+    }
+
+    async fn deliver(
+        &mut self,
+        range: &pipeline::ports::Range,
+    ) -> Result<pipeline::ports::Receipt, pipeline::ports::DeliverError> {
+        let receipt = self.sink.deliver(range).await?;
+        let connection = rusqlite::Connection::open(&self.path).unwrap();
+        let left = "SELECT count(*) FROM samples AS one WHERE timestamp < (
+            SELECT max(timestamp) FROM samples WHERE samples.series = one.series)";
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while connection.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap() > 0 {
+            assert!(Instant::now() < deadline, "it does not pack");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(receipt)
+    }
+}
+
+/// An empty database whose samples are packed as they come.
+pub(crate) async fn packed_subject() -> Subject {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dockstream.db");
+    let config =
+        SqliteConfig { pack_after: Duration::ZERO, housekeeping: Duration::from_millis(1), ..SqliteConfig::new(&path) };
+    let mut sink = PackingSink { sink: SqliteSink::new(config), path: path.clone() };
+    sink.prepare().await.unwrap();
+    Subject::new(Arc::new(SqliteStore::open(path)), Box::new(sink), folder)
+}
+
+mod packed {
+    use super::*;
+
+    conformance!(packed_subject);
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_aside_answers_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dockstream.db");
+    sinks::sqlite::migrate(&path).unwrap();
+    let store = SqliteStore::open(&path);
+    assert_eq!(store.hosts().await, Ok(vec![]));
+    let other = rusqlite::Connection::open(folder.path().join("other.db")).unwrap();
+    other.execute_batch("CREATE TABLE recipes (x)").unwrap();
+    drop(other);
+    std::fs::rename(folder.path().join("other.db"), &path).unwrap();
+    assert_eq!(store.hosts().await, Err(StoreError::Unavailable("nothing has been stored yet".into())));
+}
+
+#[tokio::test]
+async fn where_samples_are_no_longer_kept_the_rollups_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dockstream.db");
+    let day = Duration::from_secs(86_400);
+    let hour = 3_600_000_000_000;
+    let now = Timestamp::from(std::time::SystemTime::now());
+    let start = Timestamp::from_nanos((now - 10 * day).as_nanos() / hour * hour);
+    let meta = crate::conformance::fixtures::meta("a", 1, "web");
+    let rows: Vec<_> = (0..720)
+        .map(|ten| {
+            let sample = model::Sample { pids: Some(3), ..model::Sample::default() };
+            crate::conformance::fixtures::stats(&meta, start + ten * Duration::from_secs(10), sample)
+        })
+        .collect();
+    let long = SqliteConfig { retention_raw: 20 * day, ..SqliteConfig::new(&path) };
+    let mut sink = SqliteSink::new(long.clone());
+    sink.prepare().await.unwrap();
+    let mut subject = Subject::new(Arc::new(SqliteStore::open(&path)), Box::new(sink), ());
+    subject.stored(model::Rows::Stats(rows.into())).await;
+    let key = ContainerKey { host: meta.host.clone(), container_id: meta.container_id.clone() };
+    let first_hour =
+        HistoryQuery { from: start, to: start + Duration::from_secs(3_600), resolution: None, max_points: 1_500 };
+    let told = subject.store.history(&key, &first_hour).await.unwrap();
+    assert_eq!((told.resolution, told.points.len()), (crate::Resolution::Raw, 360));
+    drop(subject);
+
+    // They go; and of the rollups those by the minute.
+    let short = SqliteConfig {
+        retention_raw: 7 * day,
+        retention_1m: 8 * day,
+        housekeeping: Duration::from_millis(1),
+        ..SqliteConfig::new(&path)
+    };
+    let mut sink = SqliteSink::new(short);
+    sink.prepare().await.unwrap();
+    let store = SqliteStore::open(&path);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let told = loop {
+        let told = store.history(&key, &first_hour).await.unwrap();
+        if told.resolution == crate::Resolution::Hour {
+            break told;
+        }
+        assert!(Instant::now() < deadline, "{told:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!((told.points.len(), told.points[0].samples, told.points[0].pids), (1, 360, Some(3)));
+    let asked = HistoryQuery { resolution: Some(crate::Resolution::Minute), ..first_hour };
+    assert_eq!(store.history(&key, &asked).await.unwrap().points, [], "what was asked for is not replaced");
+}

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, HashSet};
 use model::{ContainerId, HostName, Timestamp};
 use rusqlite::Connection;
 
+use super::history::{Span, points};
 use super::pool::QueryError;
 use super::read::text;
-use super::stats::points;
-use crate::{ContainerKey, Plan, TotalsPoint};
+use crate::{ContainerKey, HistoryQuery, Plan, TotalsPoint};
 
 pub(super) fn history(
     connection: &Connection,
-    from: Timestamp,
-    to: Timestamp,
+    query: &HistoryQuery,
     plan: Plan,
 ) -> Result<Vec<TotalsPoint>, QueryError> {
+    let _moment = connection.unchecked_transaction()?;
+    let span = Span::of(&plan, query);
     let shared: HashSet<ContainerKey> =
         keys(connection, "SELECT host, container_id FROM containers WHERE network_scope LIKE 'shared:%'")?
             .into_iter()
@@ -23,7 +24,7 @@ pub(super) fn history(
     let mut totals: BTreeMap<Timestamp, TotalsPoint> = BTreeMap::new();
     for container in keys(connection, "SELECT DISTINCT host, container_id FROM series")? {
         let has_own_network = !shared.contains(&container);
-        for point in points(connection, &container, from, to, Some(plan.step_ns), plan.max_points)? {
+        for point in points(connection, &container, plan.resolution, span, usize::MAX)?.unwrap_or_default() {
             let timestamp = point.timestamp;
             let total = totals.entry(timestamp).or_insert_with(|| TotalsPoint { timestamp, ..TotalsPoint::default() });
             total.add(&point, has_own_network);
