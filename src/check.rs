@@ -95,6 +95,16 @@ pub async fn check(
         // After the sinks, which make what is read.
         found("store".into(), read(store).await);
     }
+    if loaded.config.sinks.sqlite.enabled {
+        let aside = ::sinks::sqlite::moved_aside(&loaded.config.sqlite_path());
+        for file in aside {
+            let text = format!(
+                "{}, damaged and moved aside: `sqlite3 … .recover` reads it out; remove it then",
+                file.display()
+            );
+            found("sink sqlite".into(), Ok(text));
+        }
+    }
     found("dead letter".into(), dead_letter(&loaded.config));
     exit
 }

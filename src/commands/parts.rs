@@ -198,7 +198,12 @@ pub fn dead_letter_topic(config: &Config) -> Option<LetterTopic> {
 fn sqlite(config: &Config) -> SqliteConfig {
     let settings = &config.sinks.sqlite;
     SqliteConfig {
+        max_bytes: settings.bytes.bytes(),
+        pack_after: settings.pack_after,
         retention_raw: settings.retention_raw,
+        retention_1m: settings.retention_1m,
+        retention_1h: settings.retention_1h,
+        retention_1d: settings.retention_1d,
         retention_logs: settings.retention_logs,
         retention_events: settings.retention_events,
         ..SqliteConfig::new(config.sqlite_path())

@@ -8,7 +8,9 @@ use engine::HostUrl;
 use http::Uri;
 
 use super::problem::{Origin, Problem};
-use super::{ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, StoreKind};
+use super::{
+    ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, SqliteSink, StoreKind,
+};
 
 mod kafka;
 mod postgres;
@@ -31,9 +33,7 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
         checks.say("deadletter.to", "a topic needs Kafka: enable `sinks.kafka`, or keep refused records in a \"file\"");
     }
     checks.at_least("retry.min", config.retry.min, millisecond);
-    checks.at_least("sinks.sqlite.retention_raw", config.sinks.sqlite.retention_raw, Duration::from_secs(60));
-    checks.at_least("sinks.sqlite.retention_logs", config.sinks.sqlite.retention_logs, Duration::from_secs(60));
-    checks.at_least("sinks.sqlite.retention_events", config.sinks.sqlite.retention_events, Duration::from_secs(60));
+    checks.sqlite(&config.sinks.sqlite);
     checks.at_least("shutdown.grace", config.shutdown.grace, Duration::from_millis(100));
     checks.at_least("telemetry.otlp_interval", config.telemetry.otlp_interval, Duration::from_millis(100));
 
@@ -239,6 +239,20 @@ impl Checks<'_> {
             self.at_least(&format!("sinks.clickhouse.{key}"), kept, Duration::from_secs(60));
         }
         self.size_at_least("sinks.clickhouse.bytes", clickhouse.bytes, ByteSize::new(1 << 10));
+    }
+
+    fn sqlite(&mut self, sqlite: &SqliteSink) {
+        for (key, kept) in [
+            ("retention_raw", sqlite.retention_raw),
+            ("retention_1m", sqlite.retention_1m),
+            ("retention_1h", sqlite.retention_1h),
+            ("retention_1d", sqlite.retention_1d),
+            ("retention_logs", sqlite.retention_logs),
+            ("retention_events", sqlite.retention_events),
+        ] {
+            self.at_least(&format!("sinks.sqlite.{key}"), kept, Duration::from_secs(60));
+        }
+        self.size_at_least("sinks.sqlite.bytes", sqlite.bytes, ByteSize::new(64 << 20));
     }
 
     /// What is named is there to be read.

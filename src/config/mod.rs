@@ -361,11 +361,22 @@ section! {
         enabled: bool = value(true),
         /// The database file. Without it, `dockstream.db` in `data_dir`.
         path: Option<PathBuf> = unset("/var/lib/dockstream/dockstream.db"),
+        /// Size of the file. When it is reached the oldest samples and log lines are removed before their time, and counted.
+        bytes: ByteSize = value("16GiB"),
+        /// How old samples are when they are packed: until then they are rows of `container_stats` for everyone who opens
+        /// the file.
+        pack_after: Duration = value("1h"),
         /// How long every single sample is kept.
         retention_raw: Duration = value("7days"),
+        /// How long the rollups by the minute are kept.
+        retention_1m: Duration = value("30days"),
+        /// How long the rollups by the hour are kept.
+        retention_1h: Duration = value("90days"),
+        /// How long the rollups by the day are kept.
+        retention_1d: Duration = value("730days"),
         /// How long log lines are kept.
         retention_logs: Duration = value("3days"),
-        /// How long events are kept.
+        /// How long events, changes of images and losses are kept.
         retention_events: Duration = value("30days"),
     }
 }
