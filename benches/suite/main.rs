@@ -11,6 +11,7 @@ mod batches;
 mod catch_up;
 mod child;
 mod decode;
+mod embedded;
 mod fleet;
 mod idle;
 mod journal;
@@ -59,7 +60,7 @@ enum Extent {
 
 type Bench = fn(Extent) -> anyhow::Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 8] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("decode", decode::run),
     ("memory", memory::run),
     ("source", source::run),
@@ -67,6 +68,7 @@ const BENCHES: [(&str, Bench); 8] = [
     ("latency", latency::run),
     ("journal", journal::run),
     ("catch-up", catch_up::run),
+    ("embedded", embedded::run),
     ("idle", idle::run),
 ];
 
