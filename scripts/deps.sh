@@ -3,7 +3,7 @@
 #
 #   build    a C compiler and make, for SQLite and librdkafka, and OpenSSL, for TLS to Kafka
 #   test     the servers the tests run: Docker engines, stable and current, Podman, an SSH server, Apache Kafka, Apicurio Registry,
-#            the ClickHouse engine, PostgreSQL, InfluxDB, Prometheus
+#            the ClickHouse engine, PostgreSQL, InfluxDB, Redis, Prometheus
 #   check    the tools of `make check`
 #
 # A second run finds everything and does nothing. Downloads are kept in .cache/ and in the caches of apt, pip, Maven, cargo.
@@ -68,6 +68,7 @@ server_packages() {
     has mvn || missing+=(maven)
     has python3 || missing+=(python3)
     has influxd || missing+=(influxdb)
+    has redis-server || missing+=(redis-server)
     has victoria-metrics || missing+=(victoria-metrics)
     { has prometheus && has promtool; } || missing+=(prometheus)
     { has python3 && python3 -c 'import ensurepip, venv' 2> /dev/null; } || missing+=(python3-venv)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use pipeline::ports::{Deliver, EngineApi, EngineInfo};
 use sinks::deadletter::Folder;
+use store::cache::{RedisCache, RedisConfig};
 use store::{Store, StoreError};
 
 use crate::cli::Exit;
@@ -50,7 +51,7 @@ pub async fn check(
     loaded: &Loaded,
     engines: Vec<Arc<dyn EngineApi>>,
     sinks: Vec<(Arc<str>, Box<dyn Deliver>)>,
-    store: &dyn Store,
+    (store, redis): (&dyn Store, Option<RedisConfig>),
     mut tell: impl FnMut(&Finding),
 ) -> Exit {
     let mut exit = Exit::Ended;
@@ -94,6 +95,9 @@ pub async fn check(
     if loaded.config.api.enabled {
         // After the sinks, which make what is read.
         found("store".into(), read(store).await);
+        if let Some(redis) = redis {
+            found("cache".into(), ping(&redis).await.map(|()| format!("redis {}", redis.url)));
+        }
     }
     if loaded.config.sinks.sqlite.enabled {
         let aside = ::sinks::sqlite::moved_aside(&loaded.config.sqlite_path());
@@ -147,6 +151,13 @@ async fn read(store: &dyn Store) -> Result<String, String> {
         Ok(Err(error)) => Err(format!("{}: {error}", store.source())),
         Err(_) => Err(format!("{}: no answer within {}", store.source(), humantime::format_duration(PATIENCE))),
     }
+}
+
+async fn ping(redis: &RedisConfig) -> Result<(), String> {
+    RedisCache::new(redis, Arc::default())?
+        .ping(PATIENCE)
+        .await
+        .map_err(|error| format!("redis {}: {error}", redis.url))
 }
 
 /// Where refused records go, and how many wait there in files.

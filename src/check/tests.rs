@@ -123,7 +123,7 @@ async fn lines(
 ) -> (Exit, Vec<String>) {
     let mut lines = Vec::new();
     let store = store::SqliteStore::open(loaded.config.sqlite_path());
-    let exit = check(loaded, engines, sinks, &store, |finding| lines.push(finding.to_string())).await;
+    let exit = check(loaded, engines, sinks, (&store, None), |finding| lines.push(finding.to_string())).await;
     (exit, lines)
 }
 

@@ -12,14 +12,16 @@ use sinks::kafka::{Format, KafkaConfig, KafkaTopics, LetterTopic, RegistryConfig
 use sinks::migrate::{Migrate, SqliteTables};
 use sinks::postgres::{self, PostgresConfig, PostgresSink, PostgresTables};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
+use store::cache::{CacheConfig, CacheCounts, RedisConfig};
 use store::clickhouse::ClickHouseStoreConfig;
 use store::postgres::PostgresStoreConfig;
 use store::sqlite::SqliteStoreConfig;
-use store::{ClickHouseStore, PostgresStore, SqliteStore, Store};
+use store::{CachedStore, ClickHouseStore, PostgresStore, SqliteStore, Store};
 use wire::postgres::{Place, Tls};
 
 use crate::config::{
-    Collect, Config, DeadLetterPlace, Host, InfluxApi, KafkaFormat, PostgresTls, Secret, StoreKind, TimescaleUse,
+    Cache, CacheKind, Collect, Config, DeadLetterPlace, Host, InfluxApi, KafkaFormat, PostgresTls, Secret, StoreKind,
+    TimescaleUse,
 };
 use crate::data_folder::{DataFolderError, Identity};
 use crate::topology::{SinkPlan, TopologyError};
@@ -44,6 +46,12 @@ pub enum StartError {
     /// The API's address.
     #[error("`api.listen`: {0}")]
     Bind(#[from] api::BindError),
+    /// Metrics of the cache.
+    #[error("metrics of the cache: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The cache.
+    #[error("`cache.url`: {0}")]
+    Cache(String),
     /// An engine's address.
     #[error("`hosts.{host}.url`: {error}")]
     HostUrl {
@@ -154,6 +162,35 @@ pub fn store(config: &Config) -> Arc<dyn Store> {
             let settings = SqliteStoreConfig::new(config.sqlite_path());
             Arc::new(SqliteStore::new(SqliteStoreConfig { time_limit, ..settings }))
         }
+    }
+}
+
+/// The store behind its cache, where there is to be one.
+pub fn cached(config: &Config) -> Result<(Arc<dyn Store>, Option<Arc<CacheCounts>>), StartError> {
+    let (store, settings) = (store(config), &config.cache);
+    let redis = match (settings.kind, &settings.url) {
+        (CacheKind::Off, _) => return Ok((store, None)),
+        (CacheKind::Redis, Some(url)) => Some(redis(settings, url)),
+        _ => None,
+    };
+    let entries = u64::try_from(settings.entries.get()).unwrap_or(u64::MAX);
+    let cached = CachedStore::new(store, &CacheConfig { entries, redis }).map_err(StartError::Cache)?;
+    let counts = cached.counts().clone();
+    Ok((Arc::new(cached), Some(counts)))
+}
+
+/// Where the cache has Redis, to be tried out.
+pub fn redis_of(config: &Config) -> Option<RedisConfig> {
+    let is_used = config.api.enabled && config.cache.kind == CacheKind::Redis;
+    config.cache.url.as_ref().filter(|_| is_used).map(|url| redis(&config.cache, url))
+}
+
+fn redis(settings: &Cache, url: &str) -> RedisConfig {
+    RedisConfig {
+        url: url.to_owned(),
+        user: settings.user.clone(),
+        password: settings.password.as_ref().map(|password| password.expose().to_owned()),
+        prefix: settings.prefix.clone(),
     }
 }
 

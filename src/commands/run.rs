@@ -11,14 +11,14 @@ use pipeline::faults::Faults;
 use pipeline::ports::EventHandlerPlan;
 
 use super::greeting::{print_first_look, print_places};
-use super::parts::{StartError, dead_letter, engines, sinks, store};
+use super::parts::{StartError, cached, dead_letter, engines, sinks};
 use super::refuse;
 use crate::cli::Exit;
 use crate::config::{Config, Loaded, Reading};
 use crate::data_folder::DataFolder;
 use crate::reload::Reloads;
 use crate::shutdown::EndSignals;
-use crate::telemetry::{self, Telemetry};
+use crate::telemetry::{self, CacheMetrics, Telemetry};
 use crate::topology::{Parts, Serving, Topology};
 
 /// The last traces and metrics have this long to leave.
@@ -89,12 +89,13 @@ fn start(config: &Config, again: Option<Again>, handlers: Vec<EventHandlerPlan>)
         let migrated = ::sinks::sqlite::migrate(&path);
         migrated.map_err(|error| StartError::Store { path: path.display().to_string(), error })?;
     }
+    let (store, cache) = cached(config)?;
     let serving = match config.api.enabled {
         true => {
             let defaults = ApiConfig::default();
             let bound = api::bind(ApiConfig { listen: config.api.listen, ..defaults })?;
             let about = api::About { node: config.node.clone(), started_at: Timestamp::from(SystemTime::now()) };
-            Some(Serving { bound: Arc::new(bound), store: store(config), about })
+            Some(Serving { bound: Arc::new(bound), store, about })
         }
         false => None,
     };
@@ -109,6 +110,10 @@ fn start(config: &Config, again: Option<Again>, handlers: Vec<EventHandlerPlan>)
         faults: Faults::NONE,
     };
     let topology = Topology::start(config, parts)?;
+    if let Some(counts) = cache.filter(|_| config.api.enabled) {
+        let registry = topology.view().metrics().registry();
+        registry.register(Box::new(CacheMetrics::new(counts)?))?;
+    }
     print_places(config, listen);
     Ok(Started { topology, signals, reloads, _folder: folder })
 }

@@ -74,6 +74,7 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
 
     if config.api.enabled {
         checks.store(config);
+        checks.cache(&config.cache);
     }
     checks.at_least("store.query_timeout", config.store.query_timeout, Duration::from_millis(100));
     if config.api.enabled && !config.api.listen.ip().is_loopback() {
@@ -255,6 +256,21 @@ impl Checks<'_> {
         self.size_at_least("sinks.sqlite.bytes", sqlite.bytes, ByteSize::new(64 << 20));
     }
 
+    fn cache(&mut self, cache: &Cache) {
+        if cache.kind != CacheKind::Redis {
+            return;
+        }
+        match &cache.url {
+            None => {
+                self.say("cache.url", "Redis is chosen, but there is no address: set it, as \"redis://127.0.0.1:6379\"")
+            }
+            Some(url) => self.web_address("cache.url", url, "redis://127.0.0.1:6379", &["redis"]),
+        }
+        if cache.password.is_some() && cache.password_file.is_some() {
+            self.say("cache.password", "`cache.password_file` is set as well: keep one of the two");
+        }
+    }
+
     /// What is named is there to be read.
     fn store(&mut self, config: &Config) {
         let (name, enabled) = match config.store.kind {
@@ -323,7 +339,7 @@ impl Checks<'_> {
             return self.say(path, format!("not an address such as \"{example}\""));
         };
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            let key = if path.starts_with("sinks.") {
+            let key = if path.starts_with("sinks.") || path.starts_with("cache.") {
                 "use the keys `user` and `password_file`"
             } else {
                 "put a collector that holds it in between"

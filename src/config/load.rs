@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::problem::{ConfigError, Origin, Problem};
 use super::reader::{FlagValue, PREFIX, Place, Reader};
 use super::section::Section;
-use super::{Config, Host, Secret, checks};
+use super::{CacheKind, Config, Host, Secret, checks};
 
 /// Names the configuration file, as `--config` does.
 pub const CONFIG_VARIABLE: &str = "DOCKSTREAM_CONFIG";
@@ -226,7 +226,10 @@ fn read_secrets(config: &mut Config, origins: &BTreeMap<String, Origin>, folder:
     let (clickhouse, influxdb, kafka) =
         (&mut config.sinks.clickhouse, &mut config.sinks.influxdb, &mut config.sinks.kafka);
     let postgres = &mut config.sinks.postgres;
+    let cache = &mut config.cache;
+    let is_redis = cache.kind == CacheKind::Redis;
     let files = [
+        ("cache.password_file", is_redis, &cache.password_file, &mut cache.password),
         ("sinks.clickhouse.password_file", clickhouse.enabled, &clickhouse.password_file, &mut clickhouse.password),
         ("sinks.postgres.password_file", postgres.enabled, &postgres.password_file, &mut postgres.password),
         ("sinks.influxdb.password_file", influxdb.enabled, &influxdb.password_file, &mut influxdb.password),

@@ -30,8 +30,9 @@ pub use patterns::{Patterns, States};
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::{example, page};
 pub use values::{
-    ByteSize, CollectMode, Compression, DeadLetterPlace, InfluxApi, InvalidByteSize, JournalKind, JournalSync,
-    KafkaFormat, LogFormat, LogTail, PostgresTls, Properties, Secret, SelectDefault, StoreKind, TimescaleUse, WhenFull,
+    ByteSize, CacheKind, CollectMode, Compression, DeadLetterPlace, InfluxApi, InvalidByteSize, JournalKind,
+    JournalSync, KafkaFormat, LogFormat, LogTail, PostgresTls, Properties, Secret, SelectDefault, StoreKind,
+    TimescaleUse, WhenFull,
 };
 
 pub(crate) use section::{Section, SectionInfo};
@@ -66,6 +67,8 @@ section! {
         sinks: Sinks,
         /// What the API reads.
         store: Store,
+        /// What lies between the API and the store.
+        cache: Cache,
         /// The HTTP API.
         api: Api,
         /// How dockstream ends.
@@ -567,6 +570,28 @@ section! {
         kind: StoreKind = value("auto"),
         /// How long a query may take, and how long it may wait for its turn.
         query_timeout: Duration = value("5s"),
+    }
+}
+
+section! {
+    /// What lies between the API and the store: an answer is given again for some seconds, and for longer where the store
+    /// is away. The times are in the operations guide.
+    Cache {
+        /// `memory` keeps answers in the process; `redis` in Redis too, which several processes share; `off` asks the store
+        /// each time.
+        kind: CacheKind = value("memory"),
+        /// Answers in memory, at most.
+        entries: NonZeroUsize = value(10000),
+        /// Address of Redis, with the number of a database behind it where that is not 0.
+        url: Option<String> = unset("redis://127.0.0.1:6379"),
+        /// User name.
+        user: Option<String> = unset("dockstream"),
+        /// Password. Better kept in a file: see `password_file`.
+        password: Option<Secret> = unset("…"),
+        /// File that holds the password, and nothing else; read at start.
+        password_file: Option<PathBuf> = unset("/run/secrets/redis"),
+        /// What keys in Redis begin with: for several fleets in one Redis.
+        prefix: String = value(""),
     }
 }
 

@@ -328,6 +328,18 @@ choice! {
 }
 
 choice! {
+    /// Where answers of the store are kept for a while.
+    CacheKind: "\"memory\", \"redis\" or \"off\"" {
+        /// In the process.
+        Memory = "memory",
+        /// In Redis, and in the process.
+        Redis = "redis",
+        /// Nowhere.
+        Off = "off",
+    }
+}
+
+choice! {
     /// What the API reads.
     StoreKind: "\"auto\", \"sqlite\", \"clickhouse\" or \"postgres\"" {
         /// The embedded store where it is used, else ClickHouse, else PostgreSQL.

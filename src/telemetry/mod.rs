@@ -3,6 +3,7 @@
 //! Logs go to standard error. Where `telemetry.otlp_endpoint` is set, traces and metrics leave as OTLP over
 //! HTTP, each from a thread of its own: a collector that is slow or away costs telemetry, nothing else.
 
+mod cache;
 mod collector;
 mod log;
 mod metrics;
@@ -28,6 +29,7 @@ use crate::config;
 use collector::Collector;
 use metrics::MetricsExport;
 
+pub use cache::CacheMetrics;
 pub use log::log_filter;
 
 /// Spans of these crates are traced, others are not.

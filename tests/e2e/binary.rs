@@ -38,6 +38,13 @@ pub enum Disk {
 /// Its size, in KiB: enough for a fresh database and a journal.
 const DISK_KIB: u64 = 32 << 10;
 
+/// Who tests what is stored wants no answer of some seconds ago, unless the cache is what is tested.
+fn uncached(folder: &TempDir) -> Vec<(String, String)> {
+    let config = fs::read_to_string(folder.path().join("pipeline.toml")).unwrap_or_default();
+    let wants = config.contains("[cache]");
+    (!wants).then(|| ("DOCKSTREAM_CACHE_KIND".to_owned(), "off".to_owned())).into_iter().collect()
+}
+
 impl Launch {
     /// With this text as its `pipeline.toml`.
     pub fn new(config: &str) -> Self {
@@ -53,12 +60,13 @@ impl Launch {
 
     /// In a folder that has its `pipeline.toml` already.
     pub fn in_folder(folder: Arc<TempDir>) -> Self {
-        Self { folder, arguments: Vec::new(), variables: Vec::new(), disk: None }
+        let variables = uncached(&folder);
+        Self { folder, arguments: Vec::new(), variables, disk: None }
     }
 
     /// A command in the folder of one that runs, with the same configuration.
     pub fn beside(running: &Dockstream) -> Self {
-        Self { folder: running.folder.clone(), arguments: Vec::new(), variables: Vec::new(), disk: None }
+        Self::in_folder(running.folder.clone())
     }
 
     /// One that watches the engine at `socket` under the name `real`, with more configuration below.

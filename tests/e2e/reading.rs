@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use simulator::Simulator;
-use test_support::{ClickHouse, Postgres, unique, wait_until};
+use test_support::{ClickHouse, Postgres, Redis, unique, wait_until};
 
 use crate::binary::{Launch, SOON};
+use crate::http;
 
 #[test]
 fn the_api_answers_from_clickhouse_where_there_is_no_embedded_store() {
@@ -54,6 +55,38 @@ fn answers_from(sink: &str) {
     let events = list("/api/events?type=container");
     assert!(events.iter().all(|event| event["type"] == Value::from("container")), "{events:?}");
     assert!(!dockstream.data().join("dockstream.db").exists());
+    let finished = dockstream.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+#[test]
+fn answers_are_kept_in_redis_and_counted_and_without_redis_the_store_answers() {
+    let engine = Simulator::host("simulated").containers(2).start().expect("a simulated host");
+    let redis = Redis::start();
+    let more = format!("[cache]\nkind = \"redis\"\nurl = \"{}\"\nprefix = \"fleet:\"\n", redis.url());
+    let dockstream = Launch::watching(engine.socket(), &more).start();
+    dockstream.ready();
+    wait_until(SOON, "the list is in Redis", || {
+        dockstream.get("/api/containers");
+        redis.ask("EXISTS fleet:containers:list").as_deref() == Some("1")
+    });
+    let counted = |name: &str| {
+        let (_, text) = http::get(dockstream.address(), "/metrics").expect("metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        line.unwrap_or_else(|| panic!("{name} is not in\n{text}"))
+    };
+    assert!(counted("dockstream_cache_misses_total") >= 1);
+    wait_until(SOON, "an answer comes from memory", || {
+        dockstream.get("/api/containers");
+        counted("dockstream_cache_hits_total{cache=\"memory\"}") >= 1
+    });
+    redis.kill9();
+    let before = counted("dockstream_cache_errors_total{reason=\"failed\"}");
+    wait_until(SOON, "Redis is missed", || {
+        let (status, answer) = dockstream.ask("/api/containers?limit=7");
+        assert_eq!((status, answer["meta"]["stale"].as_bool()), (200, Some(false)), "{answer}");
+        counted("dockstream_cache_errors_total{reason=\"failed\"}") > before
+    });
     let finished = dockstream.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
 }

@@ -87,7 +87,7 @@ pub(crate) fn list_as<T: Serialize, U: Serialize>(
         meta: Meta {
             generated_at: call.now,
             source: listing.source,
-            stale: false,
+            stale: store::staleness().is_some(),
             data_age_ms: listing.newest.map(|newest| call.now.nanos_since(newest).max(0) / 1_000_000),
         },
         warnings: &listing.warnings,

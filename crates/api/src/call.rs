@@ -1,12 +1,13 @@
 //! One request on its way through its operation.
 
 use std::panic::AssertUnwindSafe;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{AGE, HeaderName, HeaderValue, WARNING};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
 use model::Timestamp;
+use store::noting_staleness;
 use tokio::time::timeout;
 
 use crate::api::Api;
@@ -66,14 +67,27 @@ pub(crate) async fn dispatch(operation: &'static Operation, request: HttpRequest
     request.extensions_mut().insert(Template(operation.path));
     let limit = api.config.request_timeout;
     let answer = match Call::new(operation, request.clone(), api) {
-        Ok(call) => match timeout(limit, AssertUnwindSafe((operation.handle)(call)).catch_unwind()).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Problem::new(ProblemKind::Internal, "the handler of this route panicked")),
-            Err(_) => Err(Problem::new(ProblemKind::Timeout, format!("no answer within {} ms", limit.as_millis()))),
-        },
+        Ok(call) => {
+            let handled = noting_staleness(AssertUnwindSafe((operation.handle)(call)).catch_unwind());
+            match timeout(limit, handled).await {
+                Ok((Ok(answer), stale)) => answer.map(|answer| aged(answer, stale)),
+                Ok((Err(_), _)) => Err(Problem::new(ProblemKind::Internal, "the handler of this route panicked")),
+                Err(_) => Err(Problem::new(ProblemKind::Timeout, format!("no answer within {} ms", limit.as_millis()))),
+            }
+        }
         Err(problem) => Err(problem),
     };
     answer.unwrap_or_else(|problem| refuse(&request, problem))
+}
+
+/// Marks an answer that the cache gave though it is too old, as the store is away.
+fn aged(mut answer: HttpResponse, stale: Option<Duration>) -> HttpResponse {
+    if let Some(age) = stale {
+        let headers = answer.headers_mut();
+        headers.insert(WARNING, HeaderValue::from_static("110 - \"Response is Stale\""));
+        headers.insert(AGE, HeaderValue::from(age.as_secs()));
+    }
+    answer
 }
 
 /// The answer to a request that fits no operation.

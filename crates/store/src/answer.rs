@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Resolution;
 
 /// One page of a list.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Listed<T> {
     /// The rows.
     pub data: Vec<T>,
@@ -17,7 +17,7 @@ pub struct Listed<T> {
 }
 
 /// Growth per second, over the interval since the sample before or over a step of a history.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
     /// Throttled nanoseconds per second.
     pub cpu_throttled_ns_per_second: Option<f64>,
@@ -51,7 +51,8 @@ pub(crate) fn per_second(delta: u64, interval_ns: u64) -> Option<f64> {
 }
 
 /// The newest sample of a container, with rates. Serialises flat.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StatsRecord")]
 pub struct LatestStats {
     /// The sample.
     #[serde(flatten)]
@@ -69,7 +70,7 @@ impl From<StatsRecord> for LatestStats {
 }
 
 /// Stats over time: a container's, or of all together.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct History<P = HistoryPoint> {
     /// What the points are made from.
     pub resolution: Resolution,
@@ -84,7 +85,7 @@ pub struct History<P = HistoryPoint> {
 }
 
 /// One step of a history, or one sample.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HistoryPoint {
     /// Begin of the step, or time of the sample.
     pub timestamp: Timestamp,
@@ -132,7 +133,7 @@ pub struct HistoryPoint {
 }
 
 /// One step of a history of all containers together. Where nothing of a value is known it is `None`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TotalsPoint {
     /// Begin of the step.
     pub timestamp: Timestamp,
@@ -208,7 +209,7 @@ pub struct StoredLoss {
 }
 
 /// Everything summed up.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Containers that are not removed.
     pub containers: u64,

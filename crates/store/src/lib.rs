@@ -4,6 +4,7 @@
 //! `None`, and a gap in the data is a gap in the answer.
 
 mod answer;
+pub mod cache;
 pub mod clickhouse;
 mod cursor;
 mod error;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use model::{ContainerRecord, EventRecord, HostRecord, ImageRecord, ImageVersionRecord, LogRecord, Timestamp};
 
 pub use answer::{History, HistoryPoint, LatestStats, Listed, Rates, StoredLoss, Totals, TotalsPoint};
+pub use cache::{CachedStore, noting_staleness, staleness};
 pub use clickhouse::ClickHouseStore;
 pub use error::{Candidate, ErrorClass, ImageCandidate, NOTHING_STORED, StoreError};
 pub use postgres::PostgresStore;

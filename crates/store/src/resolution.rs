@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use model::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{HistoryQuery, MAX_POINTS, StoreError};
 
@@ -83,6 +83,12 @@ impl FromStr for Resolution {
 impl Serialize for Resolution {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Resolution {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

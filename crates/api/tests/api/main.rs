@@ -14,6 +14,7 @@ mod logs;
 mod requests;
 mod served;
 mod serving;
+mod stale;
 mod stats;
 mod stuck;
 mod world;
