@@ -3,10 +3,10 @@
 #
 #   build    a C compiler and make, for SQLite and librdkafka, and OpenSSL, for TLS to Kafka
 #   test     the servers the tests run: Docker engines, stable and current, Podman, an SSH server, Apache Kafka, Apicurio Registry,
-#            the ClickHouse engine, PostgreSQL, InfluxDB, Redis, Prometheus
+#            the ClickHouse engine, PostgreSQL, InfluxDB, Redis, Prometheus, the OpenTelemetry Collector's receiver
 #   check    the tools of `make check`
 #
-# A second run finds everything and does nothing. Downloads are kept in .cache/ and in the caches of apt, pip, Maven, cargo.
+# A second run finds everything and does nothing. Downloads are kept in .cache/ and in the caches of apt, pip, Maven, Go, cargo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -166,6 +166,33 @@ registry() {
     cp "$wanted" "$cache/pom.xml"
 }
 
+# The Go that otlp/go.mod wants. One from 1.21 on fetches it itself, as a module; for an older one it is done here.
+go_command() {
+    local wanted folder version
+    wanted=$(awk '$1 == "go" { print $2 }' tests/servers/otlp/go.mod)
+    has go || packages golang-go >&2
+    version=$(go env GOVERSION)
+    if printf 'go1.21\n%s\n' "$version" | sort --check=quiet --version-sort; then
+        echo go
+        return
+    fi
+    folder=$(cd /tmp && go mod download -json "golang.org/toolchain@v0.0.1-go$wanted.linux-$(go env GOARCH)" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+    # A module's files are not executable.
+    chmod +x "$folder"/bin/* "$folder"/pkg/tool/*/*
+    echo "$folder/bin/go"
+}
+
+otlp() {
+    local from=tests/servers/otlp cache=.cache/otlp stamp go
+    stamp=$(cat "$from"/main.go "$from"/go.mod "$from"/go.sum | sha256sum)
+    [ "$(cat "$cache/built" 2> /dev/null)" = "$stamp" ] && return
+    go=$(go_command)
+    say "building the OpenTelemetry Collector's receiver (Go modules, 0.2 GB in Go's cache) into $cache: this takes a minute or two"
+    mkdir -p "$cache"
+    "$go" build -C "$from" -trimpath -ldflags '-s -w' -o "$PWD/$cache/receiver" .
+    echo "$stamp" > "$cache/built"
+}
+
 check() {
     local component
     for component in clippy rustfmt; do
@@ -193,7 +220,7 @@ flock 9
 for group in "$@"; do
     case $group in
         build) build ;;
-        test) server_packages; current_engine; clickhouse; kafka; registry; consumers ;;
+        test) server_packages; current_engine; clickhouse; kafka; registry; consumers; otlp ;;
         check) check ;;
         *) fail "no group $group: build, test or check" ;;
     esac

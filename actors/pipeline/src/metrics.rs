@@ -56,6 +56,7 @@ pub struct Metrics {
     dead_letters: IntCounterVec,
     dead_letters_removed: IntCounterVec,
     sink_unkept: IntCounterVec,
+    sink_unnamed: IntCounterVec,
     sink_pending: IntGaugeVec,
     sink_lag: GaugeVec,
     depth: IntGaugeVec,
@@ -206,6 +207,11 @@ impl Metrics {
                 "sink_unkept_rows_total",
                 "rows that a sink took and does not keep: as old as they get, or for room, or too late, or damaged",
                 &["sink", "reason"],
+            )?,
+            sink_unnamed: counter(
+                "sink_refused_unnamed_total",
+                "what a sink's server refused of deliveries it took, in its own units, without saying which",
+                &["sink", "unit"],
             )?,
             sink_pending: gauge("sink_lag_records", "records a sink has still to deliver", &["sink"])?,
             sink_lag: seconds("sink_lag_seconds", "age of the oldest record a sink has still to deliver", &["sink"])?,
@@ -391,6 +397,11 @@ impl Metrics {
         for (reason, count) in rows {
             self.sink_unkept.with_label_values(&[sink, reason]).inc_by(*count);
         }
+    }
+
+    /// What a sink's server refused of a delivery it took, without saying which.
+    pub fn refused_unnamed(&self, sink: &str, unit: &str, count: u64) {
+        self.sink_unnamed.with_label_values(&[sink, unit]).inc_by(count);
     }
 
     /// An answered request of the API; `route` is its template.

@@ -9,12 +9,15 @@ pub mod deadletter;
 pub mod influxdb;
 pub mod kafka;
 pub mod migrate;
+pub mod otlp;
 pub mod postgres;
 pub mod sqlite;
 
+mod client;
 mod retention;
 mod verdicts;
 
+pub use client::Trust;
 pub use verdicts::error_tables;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt;
 
 use pipeline::ports::FailureClass;
 
-use crate::{clickhouse, influxdb, kafka, postgres, sqlite};
+use crate::{clickhouse, influxdb, kafka, otlp, postgres, sqlite};
 
 /// Errors that are treated alike.
 pub(crate) struct Verdict<C: 'static> {
@@ -53,13 +53,15 @@ pub(crate) fn verdict<C: PartialEq>(table: &'static [Verdict<C>], code: &C) -> O
 }
 
 /// The tables of `docs/errors.md`: each under its heading, as lines.
-pub fn error_tables() -> [(&'static str, Vec<String>); 6] {
+pub fn error_tables() -> [(&'static str, Vec<String>); 8] {
     [
         ("Kafka", rows(kafka::VERDICTS, |code| format!("`{code:?}`"))),
         ("ClickHouse", rows(clickhouse::VERDICTS, |(number, name)| format!("{number} `{name}`"))),
         ("A proxy before ClickHouse", rows(clickhouse::PROXY, ToString::to_string)),
         ("PostgreSQL", rows(postgres::VERDICTS, |(code, name)| format!("{code} `{name}`"))),
         ("InfluxDB", rows(influxdb::VERDICTS, ToString::to_string)),
+        ("OTLP over gRPC", rows(otlp::VERDICTS, |(code, name)| format!("{code} `{name}`"))),
+        ("OTLP over HTTP", rows(otlp::HTTP, ToString::to_string)),
         ("SQLite", rows(sqlite::VERDICTS, |code| format!("`{code:?}`"))),
     ]
 }
@@ -91,6 +93,8 @@ mod tests {
         assert_each_once(clickhouse::PROXY);
         assert_each_once(postgres::VERDICTS);
         assert_each_once(influxdb::VERDICTS);
+        assert_each_once(otlp::VERDICTS);
+        assert_each_once(otlp::HTTP);
         assert_each_once(sqlite::VERDICTS);
     }
 }

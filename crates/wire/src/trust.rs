@@ -20,10 +20,22 @@ pub fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
             Ok(roots)
         };
     };
-    let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
-    let unread = |reason: String| format!("the certificates in {} cannot be used: {reason}", path.display());
-    for certificate in read().map_err(|error| unread(error.to_string()))? {
-        roots.add(certificate).map_err(|error| unread(error.to_string()))?;
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| unread(path, &error.to_string()))?;
     }
-    if roots.is_empty() { Err(unread("there are none".into())) } else { Ok(roots) }
+    Ok(roots)
+}
+
+/// The certificates in a file; at least one.
+///
+/// # Errors
+/// The file cannot be read, or there is none in it, in a line.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
+    let found = read().map_err(|error| unread(path, &error.to_string()))?;
+    if found.is_empty() { Err(unread(path, "there are none")) } else { Ok(found) }
+}
+
+fn unread(path: &Path, reason: &str) -> String {
+    format!("the certificates in {} cannot be used: {reason}", path.display())
 }

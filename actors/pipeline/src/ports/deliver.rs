@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// One sink's client. Owned by one `Sink` actor; every retry policy lives there, not here.
 #[async_trait]
 pub trait Deliver: Send + 'static {
-    /// The kind: `sqlite`, `kafka`, `clickhouse`, `postgres`, `influxdb`.
+    /// The kind: `sqlite`, `kafka`, `clickhouse`, `postgres`, `influxdb`, `otlp`.
     fn kind(&self) -> &'static str;
 
     /// Where it delivers to, without secrets, for people.
@@ -28,6 +28,12 @@ pub trait Deliver: Send + 'static {
 
     /// Rows that it took and does not keep, by reason, since it was asked before: of a sink that is a store of its own.
     fn take_unkept(&mut self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
+    /// What the server refused of deliveries it took, without saying which records that concerns, since this was called
+    /// last: in units of its own (`data_points`, `log_records`), with their count. None of it is sent again.
+    fn unnamed_refusals(&mut self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
 

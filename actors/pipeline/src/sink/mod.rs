@@ -133,6 +133,9 @@ async fn deliver_all(
             let _protected = attempts.progress.protect();
             delivery.advance(&mut **deliver, DELIVER_WITHIN, guard).await
         };
+        for (unit, count) in deliver.unnamed_refusals() {
+            deps.metrics.refused_unnamed(&deps.name, unit, count);
+        }
         match outcome {
             Ok(Step::Done) => {
                 deps.faults.strike(Point::SinkAfter);

@@ -1,40 +1,25 @@
 //! One connection to a server, over HTTP or TLS.
 
-use std::error::Error;
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, InvalidHeaderValue, USER_AGENT};
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use tokio::time::timeout;
-use tokio_rustls::rustls;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use wire::trust::roots;
+use http_body_util::Full;
 
 use super::config::{Credentials, InfluxConfig};
-use super::errors::{InfluxFailure, Unanswered, line_of};
-
-/// Bytes read of an answer, at most: the words of an error.
-const ANSWER: usize = 64 << 10;
+use super::errors::{InfluxFailure, line_of};
+use crate::client::{self, AGENT, Trust, Unanswered, Version};
 
 /// A client for one server.
 pub(super) struct Client {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: client::Client,
     write: Uri,
     query: Uri,
     authorization: Option<HeaderValue>,
     gzip: bool,
-    within: Duration,
 }
 
 /// What a server said.
@@ -52,30 +37,12 @@ impl Client {
     pub(super) fn new(config: &InfluxConfig) -> Result<Self, InfluxFailure> {
         let wrong = |what: String| InfluxFailure::Settings { url: config.shown_url(), what };
         let uri = |text: String| text.parse::<Uri>().map_err(|error| wrong(format!("not an address: {error}")));
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_keepalive(Some(Duration::from_secs(60)));
-        connector.set_connect_timeout(Some(Duration::from_secs(5)));
-        let write = uri(config.write_url())?;
-        let roots = match write.scheme_str() {
-            // What is not spoken needs no certificates.
-            Some("http") => RootCertStore::empty(),
-            _ => roots(config.ca_file.as_deref()).map_err(wrong)?,
-        };
-        let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring speaks every version of TLS that is safe")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
-        let http =
-            legacy::Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(30)).build(connector);
+        let (write, query) = (uri(config.write_url())?, uri(config.query_url())?);
+        let trust = Trust { ca_file: config.ca_file.clone(), identity: None };
+        let http = client::Client::new(write.scheme_str(), &trust, Version::Http1, config.timeout).map_err(wrong)?;
         let authorization = authorization(&config.credentials)
             .map_err(|_| wrong("the token, or the password, has characters in it that no request can carry".into()))?;
-        let query = uri(config.query_url())?;
-        Ok(Self { http, write, query, authorization, gzip: config.gzip, within: config.timeout })
+        Ok(Self { http, write, query, authorization, gzip: config.gzip })
     }
 
     /// Sends points, compressed where [`Client::new`] was told so.
@@ -94,9 +61,7 @@ impl Client {
     }
 
     fn post(&self, uri: &Uri, content: &'static str) -> http::request::Builder {
-        let request = Request::post(uri.clone())
-            .header(CONTENT_TYPE, content)
-            .header(USER_AGENT, concat!("dockstream/", env!("CARGO_PKG_VERSION")));
+        let request = Request::post(uri.clone()).header(CONTENT_TYPE, content).header(USER_AGENT, AGENT);
         match &self.authorization {
             Some(authorization) => request.header(AUTHORIZATION, authorization.clone()),
             None => request,
@@ -105,20 +70,12 @@ impl Client {
 
     async fn send(&self, request: http::request::Builder, body: Bytes) -> Result<Answer, Unanswered> {
         let request = request.body(Full::new(body)).expect("headers of ours are valid");
-        let answering = async {
-            let answer = self.http.request(request).await.map_err(|error| unanswered(&error))?;
-            let (head, body) = answer.into_parts();
-            let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-            // The status counts; where the words break off, it stands alone.
-            let body = Limited::new(body, ANSWER).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-            let words = line_of(&body);
-            Ok(Answer { status: head.status, words, retry_after: retry_after.map(Duration::from_secs) })
-        };
-        timeout(self.within, answering).await.unwrap_or(Err(Unanswered::TimedOut(self.within)))
+        let answer = self.http.send(request).await?;
+        Ok(Answer { status: answer.status, words: line_of(&answer.body), retry_after: answer.retry_after() })
     }
 }
 
-fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, http::header::InvalidHeaderValue> {
+fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, InvalidHeaderValue> {
     let text = match credentials {
         Credentials::None => return Ok(None),
         Credentials::Token(token) => format!("Token {token}"),
@@ -127,25 +84,4 @@ fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, http:
     let mut value = HeaderValue::from_str(&text)?;
     value.set_sensitive(true);
     Ok(Some(value))
-}
-
-pub(crate) fn unanswered(error: &legacy::Error) -> Unanswered {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    let mut last = String::new();
-    while let Some(error) = cause {
-        last = error.to_string();
-        if let Some(tls) = tls_error(error) {
-            return Unanswered::Tls(tls.to_string());
-        }
-        cause = error.source();
-    }
-    Unanswered::Broken(last)
-}
-
-/// The error of TLS in an I/O error, which hides it from `source`, and which can lie in another.
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    match error.downcast_ref::<io::Error>() {
-        Some(io) => tls_error(io.get_ref()?),
-        None => error.downcast_ref::<rustls::Error>(),
-    }
 }

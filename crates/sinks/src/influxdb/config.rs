@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use form_urlencoded::Serializer;
 
+use crate::client::shown;
+
 /// Settings of the InfluxDB sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InfluxConfig {
@@ -85,11 +87,7 @@ impl InfluxConfig {
 
     /// The address without what may be a secret in it.
     pub(super) fn shown_url(&self) -> String {
-        let (scheme, rest) = self.url.split_once("://").unwrap_or(("http", &self.url));
-        let place = rest.split(['?', '#']).next().unwrap_or(rest).trim_end_matches('/');
-        let (authority, path) = place.find('/').map_or((place, ""), |at| place.split_at(at));
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        format!("{scheme}://{host}{path}")
+        shown(&self.url)
     }
 
     /// Where points are sent to.

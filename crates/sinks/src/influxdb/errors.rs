@@ -7,6 +7,7 @@ use pipeline::ports::{DeliverError, FailureClass};
 
 use super::client::Answer;
 use super::verdicts::VERDICTS;
+use crate::client::{self, Unanswered};
 use crate::verdicts::verdict;
 
 /// A failure of the InfluxDB sink.
@@ -24,20 +25,6 @@ pub(super) enum InfluxFailure {
     /// The encoder panicked.
     #[error("a range could not be encoded: {0}")]
     Encode(String),
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unanswered {
-    /// The connection.
-    #[error("{0}")]
-    Broken(String),
-    /// TLS was not agreed on.
-    #[error("no connection that can be trusted: {0}")]
-    Tls(String),
-    /// It took too long.
-    #[error("no answer within {0:?}")]
-    TimedOut(Duration),
 }
 
 impl InfluxFailure {
@@ -78,9 +65,6 @@ pub(super) fn dropped_all(answer: &Answer, points: usize) -> bool {
     answer.status == StatusCode::BAD_REQUEST && count.is_some_and(|count| count.parse() == Ok(points))
 }
 
-/// Longest text of an error that is handed on.
-const WORDS: usize = 400;
-
 /// What is wrong with a statement of an answer that is well as a whole.
 pub(super) fn statement_error(words: &str) -> Option<String> {
     let said: serde_json::Value = serde_json::from_str(words).ok()?;
@@ -92,15 +76,7 @@ pub(super) fn line_of(body: &[u8]) -> String {
     let said: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let of = |key: &str| said.as_ref()?.get(key)?.as_str().map(str::to_owned);
     let text = of("message").or_else(|| of("error")).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let count = line.chars().count();
-    if count <= WORDS {
-        return line;
-    }
-    // A refused line stands first, and what is wrong with it last.
-    let (begin, end): (String, String) =
-        (line.chars().take(WORDS / 2).collect(), line.chars().skip(count - WORDS / 2).collect());
-    format!("{begin}…{end}")
+    client::line_of(&text)
 }
 
 #[cfg(test)]
@@ -117,7 +93,7 @@ mod tests {
         assert_eq!(line_of(b""), "");
         let long = format!("unable to parse '{}': too long dropped=1", "ü".repeat(900));
         let line = line_of(long.as_bytes());
-        assert!(line.ends_with("too long dropped=1") && line.chars().count() == WORDS + 1, "{line}");
+        assert!(line.ends_with("too long dropped=1") && line.chars().count() == 401, "{line}");
     }
 
     #[test]

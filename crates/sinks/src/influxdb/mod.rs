@@ -19,12 +19,6 @@ pub use sink::InfluxSink;
 
 pub(crate) use verdicts::VERDICTS;
 
-/// What any client of ours over HTTP needs.
-pub(crate) mod http {
-    pub(crate) use super::client::unanswered;
-    pub(crate) use super::errors::Unanswered;
-}
-
 #[cfg(test)]
 pub(crate) use encode::encode;
 

@@ -14,7 +14,8 @@ use tokio::task::spawn_blocking;
 use super::client::{Answer, Client};
 use super::config::{Api, InfluxConfig};
 use super::encode::{STREAMS, encode};
-use super::errors::{InfluxFailure, Unanswered, classify, dropped_all, statement_error};
+use super::errors::{InfluxFailure, classify, dropped_all, statement_error};
+use crate::client::Unanswered;
 
 /// Line protocol without a point: whoever takes it would take points as well.
 const PROBE: &str = "# dockstream\n";

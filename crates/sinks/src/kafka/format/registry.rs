@@ -22,7 +22,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use wire::trust::roots;
 
 use super::KafkaFailure;
-use crate::influxdb::http::{Unanswered, unanswered};
+use crate::client::{Unanswered, unanswered};
 
 const JSON: &str = "application/vnd.schemaregistry.v1+json";
 /// Bytes read of an answer, at most.
