@@ -259,7 +259,7 @@ fn assemble() -> anyhow::Result<Assembled> {
         decode: Arc::new(FrameDecoder),
         batcher: batcher.outlet(),
         books: books.clone(),
-        events: Arc::new(EventPolicy::default()),
+        events: EventPolicy::default(),
         handlers: EventHandlers::default(),
         faults: Faults::NONE,
     };
