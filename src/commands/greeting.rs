@@ -37,6 +37,9 @@ pub fn print_places(config: &Config, listen: Option<SocketAddr>) {
     if let Some(url) = config.sinks.influxdb.url.as_ref().filter(|_| config.sinks.influxdb.enabled) {
         println!("  writing   InfluxDB {url}");
     }
+    if let Some(endpoint) = config.sinks.otlp.endpoint.as_ref().filter(|_| config.sinks.otlp.enabled) {
+        println!("  sending   OTLP {endpoint}");
+    }
     if let Some(address) = listen {
         println!("  serving   http://{address}  (API: /api/docs, metrics: /metrics, pipeline: /api/pipeline)");
     }

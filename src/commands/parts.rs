@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use engine::{HostOptions, HostUrl, InvalidHostUrl, SshOptions, TlsOptions};
 use pipeline::ports::{DeadLetter, EngineApi, EngineError};
+use sinks::Trust;
 use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, ClickHouseTables, Retention};
 use sinks::deadletter::{FileDeadLetter, Folder};
 use sinks::influxdb::{Api, Credentials, InfluxConfig, InfluxPlace, InfluxSink};
 use sinks::kafka::{Format, KafkaConfig, KafkaTopics, LetterTopic, RegistryConfig, TopicDeadLetter, Writer};
 use sinks::migrate::{Migrate, SqliteTables};
+use sinks::otlp::{OtlpConfig, OtlpSink, Protocol};
 use sinks::postgres::{self, PostgresConfig, PostgresSink, PostgresTables};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
 use store::cache::{CacheConfig, CacheCounts, RedisConfig};
@@ -20,8 +22,8 @@ use store::{CachedStore, ClickHouseStore, PostgresStore, SqliteStore, Store};
 use wire::postgres::{Place, Tls};
 
 use crate::config::{
-    Cache, CacheKind, Collect, Config, DeadLetterPlace, Host, InfluxApi, KafkaFormat, PostgresTls, Secret, StoreKind,
-    TimescaleUse,
+    Cache, CacheKind, Collect, Config, DeadLetterPlace, Host, InfluxApi, KafkaFormat, OtlpProtocol, PostgresTls, Secret,
+    StoreKind, TimescaleUse,
 };
 use crate::data_folder::{DataFolderError, Identity};
 use crate::topology::{SinkPlan, TopologyError};
@@ -138,6 +140,10 @@ pub fn sinks(config: &Config, identity: Option<&Identity>) -> Vec<SinkPlan> {
     if let Some(url) = config.sinks.influxdb.url.as_ref().filter(|_| config.sinks.influxdb.enabled) {
         let settings = influxdb(config, url);
         plans.push(SinkPlan::new("influxdb", move || Box::new(InfluxSink::new(settings.clone()))));
+    }
+    if let Some(endpoint) = config.sinks.otlp.endpoint.as_ref().filter(|_| config.sinks.otlp.enabled) {
+        let settings = otlp(config, endpoint);
+        plans.push(SinkPlan::new("otlp", move || Box::new(OtlpSink::new(settings.clone()))));
     }
     plans
 }
@@ -374,5 +380,29 @@ fn influxdb(config: &Config, url: &str) -> InfluxConfig {
         bytes: settings.bytes.as_usize(),
         linger: settings.linger,
         ..InfluxConfig::new(url, api)
+    }
+}
+
+fn otlp(config: &Config, endpoint: &str) -> OtlpConfig {
+    let settings = &config.sinks.otlp;
+    let protocol = match settings.protocol {
+        OtlpProtocol::Grpc => Protocol::Grpc,
+        OtlpProtocol::Http => Protocol::Http,
+    };
+    OtlpConfig {
+        metrics: settings.metrics,
+        logs: settings.logs,
+        headers: settings.headers.expose().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        token: settings.token.as_ref().map(|token| token.expose().to_owned()),
+        trust: Trust {
+            ca_file: settings.ca_file.clone(),
+            identity: settings.cert_file.clone().zip(settings.key_file.clone()),
+        },
+        labels: config.collect.labels.clone(),
+        gzip: settings.gzip,
+        rows: settings.rows.get(),
+        bytes: settings.bytes.as_usize(),
+        linger: settings.linger,
+        ..OtlpConfig::new(endpoint, protocol)
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use engine::HostUrl;
 use http::Uri;
 
+use super::otlp;
 use super::problem::{Origin, Problem};
 use super::{
     ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, SqliteSink, StoreKind,
@@ -52,11 +53,12 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
         sinks.clickhouse.enabled,
         sinks.postgres.enabled,
         sinks.influxdb.enabled,
+        sinks.otlp.enabled,
     ];
     if !enabled.contains(&true) {
         checks.say(
             "sinks.sqlite.enabled",
-            "no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse, postgres, influxdb",
+            "no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse, postgres, influxdb, otlp",
         );
     }
     if sinks.kafka.enabled {
@@ -70,6 +72,9 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     }
     if sinks.influxdb.enabled {
         checks.influxdb(&sinks.influxdb);
+    }
+    if sinks.otlp.enabled {
+        otlp::check(&mut checks, &sinks.otlp);
     }
 
     if config.api.enabled {
@@ -96,13 +101,13 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     }
 }
 
-struct Checks<'a> {
+pub(super) struct Checks<'a> {
     origins: &'a BTreeMap<String, Origin>,
     problems: &'a mut Vec<Problem>,
 }
 
 impl Checks<'_> {
-    fn say(&mut self, path: &str, error: impl Into<String>) {
+    pub(super) fn say(&mut self, path: &str, error: impl Into<String>) {
         let place = self.origins.get(path).cloned().unwrap_or_default();
         self.problems.push(Problem::Value { path: path.to_owned(), place, error: error.into() });
     }
@@ -113,7 +118,7 @@ impl Checks<'_> {
         }
     }
 
-    fn size_at_least(&mut self, path: &str, value: ByteSize, least: ByteSize) {
+    pub(super) fn size_at_least(&mut self, path: &str, value: ByteSize, least: ByteSize) {
         if value < least {
             self.say(path, format!("{value} is too small: at least {least}"));
         }
@@ -333,13 +338,15 @@ impl Checks<'_> {
     }
 
     /// An address of one of `schemes` without credentials in it. It is not repeated: it may hold a password.
-    fn web_address(&mut self, path: &str, address: &str, example: &str, schemes: &[&str]) {
+    pub(super) fn web_address(&mut self, path: &str, address: &str, example: &str, schemes: &[&str]) {
         let Some(uri) = address.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()))
         else {
             return self.say(path, format!("not an address such as \"{example}\""));
         };
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            let key = if path.starts_with("sinks.") || path.starts_with("cache.") {
+            let key = if path == "sinks.otlp.endpoint" {
+                "use the key `token_file`, or `headers`"
+            } else if path.starts_with("sinks.") || path.starts_with("cache.") {
                 "use the keys `user` and `password_file`"
             } else {
                 "put a collector that holds it in between"

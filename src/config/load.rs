@@ -228,6 +228,7 @@ fn read_secrets(config: &mut Config, origins: &BTreeMap<String, Origin>, folder:
     let postgres = &mut config.sinks.postgres;
     let cache = &mut config.cache;
     let is_redis = cache.kind == CacheKind::Redis;
+    let otlp = &mut config.sinks.otlp;
     let files = [
         ("cache.password_file", is_redis, &cache.password_file, &mut cache.password),
         ("sinks.clickhouse.password_file", clickhouse.enabled, &clickhouse.password_file, &mut clickhouse.password),
@@ -241,6 +242,7 @@ fn read_secrets(config: &mut Config, origins: &BTreeMap<String, Origin>, folder:
             &kafka.schema_registry_password_file,
             &mut kafka.schema_registry_password,
         ),
+        ("sinks.otlp.token_file", otlp.enabled, &otlp.token_file, &mut otlp.token),
     ];
     for (path, enabled, file, secret) in files {
         let Some(file) = file.as_ref().filter(|_| enabled) else { continue };

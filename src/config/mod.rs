@@ -7,6 +7,7 @@
 mod checks;
 mod host;
 mod load;
+mod otlp;
 mod patterns;
 mod problem;
 mod reader;
@@ -26,13 +27,14 @@ use pipeline::selection::{LabelPattern, Pattern, Rules, Selection, Standing, Wor
 
 pub use host::machine_name;
 pub use load::{CONFIG_VARIABLE, Environment, Loaded, Overrides, Reading, load};
+pub use otlp::OtlpSink;
 pub use patterns::{Patterns, States};
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::{example, page};
 pub use values::{
-    ByteSize, CacheKind, CollectMode, Compression, DeadLetterPlace, InfluxApi, InvalidByteSize, JournalKind,
-    JournalSync, KafkaFormat, LogFormat, LogTail, PostgresTls, Properties, Secret, SelectDefault, StoreKind,
-    TimescaleUse, WhenFull,
+    ByteSize, CacheKind, CollectMode, Compression, DeadLetterPlace, Headers, InfluxApi, InvalidByteSize, JournalKind,
+    JournalSync, KafkaFormat, LogFormat, LogTail, OtlpProtocol, PostgresTls, Properties, Secret, SelectDefault,
+    StoreKind, TimescaleUse, WhenFull,
 };
 
 pub(crate) use section::{Section, SectionInfo};
@@ -354,6 +356,8 @@ section! {
         postgres: PostgresSink,
         /// InfluxDB.
         influxdb: InfluxDbSink,
+        /// OpenTelemetry.
+        otlp: OtlpSink,
     }
 }
 

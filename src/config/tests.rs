@@ -5,6 +5,7 @@ mod limits;
 mod messages;
 mod reference;
 mod secrets;
+mod senders;
 
 use std::path::{Path, PathBuf};
 

@@ -157,6 +157,41 @@ impl Setting for Properties {
     }
 }
 
+/// Headers of requests, by name. None of their values is ever printed: each may be a key to something.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers(BTreeMap<String, String>);
+
+impl Headers {
+    /// Name and value, in clear: for the wire only.
+    pub fn expose(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    fn redacted(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.expose().map(|(name, _)| (name, "***"))
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.redacted()).finish()
+    }
+}
+
+impl Setting for Headers {
+    const WORD: &'static str = BTreeMap::<String, String>::WORD;
+    fn from_text(text: &str) -> Result<Self, String> {
+        BTreeMap::from_text(text).map(Self)
+    }
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        BTreeMap::from_toml(value).map(Self)
+    }
+    fn print(&self) -> Printed {
+        let text = print_pairs(self.redacted());
+        if self.0.is_empty() { Printed::Value(text) } else { Printed::Hidden(text) }
+    }
+}
+
 /// One of a few words.
 macro_rules! choice {
     ($(#[doc = $doc:literal])+ $name:ident: $word:literal { $($(#[doc = $variant_doc:literal])+ $variant:ident = $text:literal,)+ }) => {
@@ -302,6 +337,16 @@ choice! {
         On = "on",
         /// No.
         Off = "off",
+    }
+}
+
+choice! {
+    /// In what a receiver of OTLP is spoken to.
+    OtlpProtocol: "\"grpc\" or \"http\"" {
+        /// gRPC.
+        Grpc = "grpc",
+        /// Protobuf over HTTP.
+        Http = "http",
     }
 }
 

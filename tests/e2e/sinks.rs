@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use simulator::{SimulatedHost, Simulator};
-use test_support::{ClickHouse, InfluxDb, Kafka, Line, Place, Postgres, Proxy, unique, wait_for, wait_until};
+use test_support::{
+    ClickHouse, InfluxDb, Kafka, Line, OtlpReceiver, Place, Postgres, Proxy, unique, wait_for, wait_until,
+};
 
 use crate::binary::{Dockstream, Launch, SOON};
 use crate::stores::{self, Samples, assert_same, by_identity, stats_columns};
@@ -194,6 +196,45 @@ fn an_influxdb_that_dies_hangs_and_loses_its_answers_has_every_sample_once() {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let kept = by_identity(stores::sqlite(&finished.database(), "container_stats", &stats_columns()));
     assert_same(&kept, &by_identity(stores::influxdb(&server, "fleet")), "SQLite and InfluxDB");
+}
+
+#[test]
+fn a_collector_that_dies_hangs_and_loses_its_answers_has_every_sample_and_no_other() {
+    for (protocol, way) in [("grpc", OtlpReceiver::grpc as fn(&OtlpReceiver) -> &str), ("http", OtlpReceiver::http)] {
+        let engine = simulated(5);
+        let server = OtlpReceiver::start();
+        let proxy = Proxy::tcp();
+        proxy.lead_to(Place::at(way(&server).trim_start_matches("http://")));
+        let more = format!(
+            "[sinks.otlp]\nenabled = true\nendpoint = \"http://{}\"\nprotocol = \"{protocol}\"\ntoken_file = \"token\"\nlinger = \"100ms\"\n",
+            proxy.address()
+        );
+        let launch = Launch::watching(engine.socket(), &format!("{PACE}{more}"));
+        std::fs::write(launch.folder().join("token"), "open-sesame\n").expect("a file");
+        let dockstream = launch.start();
+        goes_on(&dockstream, "otlp", 50);
+        server.kill9();
+        fails(&dockstream, "otlp", 2);
+        goes_on(&dockstream, "sqlite", 50);
+        server.restart();
+        goes_on(&dockstream, "otlp", 50);
+        // Points arrive, answers do not.
+        proxy.set(Line::Deaf);
+        goes_on(&dockstream, "sqlite", 50);
+        proxy.set(Line::Cut);
+        fails(&dockstream, "otlp", 2);
+        proxy.set(Line::Clear);
+        goes_on(&dockstream, "otlp", 50);
+        // It begins anew where it was.
+        let dockstream = Launch::again(&dockstream.kill9()).start();
+        goes_on(&dockstream, "otlp", 50);
+
+        let finished = dockstream.terminate();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        let kept = stores::sqlite(&finished.database(), "container_stats", &stats_columns());
+        stores::assert_in_points(&kept, &server.taken());
+        assert!(finished.err.iter().all(|line| !line.contains("sesame")), "no secret is told: {finished:?}");
+    }
 }
 
 #[test]

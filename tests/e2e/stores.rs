@@ -1,4 +1,5 @@
-//! What SQLite, a Kafka topic, ClickHouse, PostgreSQL and InfluxDB hold, in one form, so that they can be compared value for value.
+//! What SQLite, a Kafka topic, ClickHouse, PostgreSQL, InfluxDB and a Collector hold, in one form, so that they can be compared
+//! value for value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -234,6 +235,52 @@ pub fn influxdb(server: &InfluxDb, database: &str) -> Vec<Row> {
         columns.iter().map(column).collect()
     };
     series.values.iter().map(row).collect()
+}
+
+/// Fails where requests of OTLP, in its JSON, do not tell the same samples as `rows`: each value that is a whole number in both.
+pub fn assert_in_points(rows: &[Row], requests: &[String]) {
+    const METRICS: [(&str, &str, &str); 9] = [
+        ("container.cpu.usage.total", "", "cpu_usage_ns"),
+        ("container.memory.working_set", "", "memory_usage_bytes"),
+        ("container.memory.usage", "", "memory_total_bytes"),
+        ("container.network.io", "receive", "network_rx_bytes"),
+        ("container.network.io", "transmit", "network_tx_bytes"),
+        ("container.network.io.usage.rx_packets", "", "network_rx_packets"),
+        ("container.disk.io", "read", "block_read_bytes"),
+        ("container.disk.io", "write", "block_write_bytes"),
+        ("container.pids.count", "", "pids"),
+    ];
+    type Points = BTreeSet<(String, String, &'static str, String)>;
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let mut told = Points::new();
+    for line in requests {
+        let request: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        for of in list(&request["resourceMetrics"]) {
+            let attributes = list(&of["resource"]["attributes"]);
+            let id = attributes.iter().find(|of| of["key"] == "container.id");
+            let Some(id) = id.map(|of| text(&of["value"]["stringValue"])) else { continue };
+            for metric in list(&of["scopeMetrics"]).iter().flat_map(|of| list(&of["metrics"])) {
+                for point in list(&metric["sum"]["dataPoints"]) {
+                    let word = text(&point["attributes"][0]["value"]["stringValue"]);
+                    let known = METRICS.iter().find(|(name, of, _)| metric["name"] == *name && word == *of);
+                    let value = (text(&point["timeUnixNano"]), text(&point["asInt"]));
+                    told.extend(known.map(|(_, _, field)| (id.clone(), value.0, *field, value.1)));
+                }
+            }
+        }
+    }
+    let value = |row: &Row, name: &str| row[name].clone();
+    let of = |row: &Row| -> Vec<_> {
+        let key = (value(row, "container_id").unwrap(), value(row, "timestamp").unwrap());
+        let points = METRICS.iter().filter_map(|(_, _, field)| Some((*field, value(row, field)?)));
+        points.map(|(field, value)| (key.0.clone(), key.1.clone(), field, value)).collect()
+    };
+    let kept: Points = rows.iter().flat_map(of).collect();
+    assert!(kept.len() > rows.len(), "samples have values: {} of {}", kept.len(), rows.len());
+    let missing: Vec<_> = kept.difference(&told).take(5).collect();
+    let strange: Vec<_> = told.difference(&kept).take(5).collect();
+    assert!(missing.is_empty() && strange.is_empty(), "missing {missing:?}, strange {strange:?}");
 }
 
 /// A message of a topic.

@@ -54,6 +54,7 @@ fn every_key_outside_of_lists_can_be_set_by_its_own_variable() {
                 "block",
                 "file",
                 "v2",
+                "grpc",
                 "in",
                 "now",
             ]

@@ -49,4 +49,15 @@ fn a_password_file_holds_the_password_and_its_last_newline_does_not_count() {
     let toml =
         "[sinks.influxdb]\nenabled = true\nurl = \"http://127.0.0.1:8086\"\nbucket = \"b\"\ntoken_file = \"secret\"\n";
     assert_eq!(load(toml).unwrap().config.sinks.influxdb.token.unwrap().expose(), "sesame");
+    let toml = "[sinks.otlp]\nenabled = true\nendpoint = \"http://127.0.0.1:4317\"\ntoken_file = \"secret\"\n";
+    assert_eq!(load(toml).unwrap().config.sinks.otlp.token.unwrap().expose(), "sesame");
+}
+
+#[test]
+fn the_value_of_a_header_is_a_secret_whatever_its_name() {
+    let loaded = file("[sinks.otlp]\nheaders = { \"X-Team\" = \"sesame\" }").unwrap();
+    assert_eq!(loaded.config.sinks.otlp.headers.expose().collect::<Vec<_>>(), [("X-Team", "sesame")]);
+    for text in [loaded.config.to_toml(&loaded.origins), format!("{loaded:?}")] {
+        assert!(!text.contains("sesame") && text.contains("X-Team"), "{text}");
+    }
 }
