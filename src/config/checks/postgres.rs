@@ -3,8 +3,8 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use super::super::{ByteSize, PostgresSink, PostgresTls};
 use super::Checks;
+use crate::config::{ByteSize, PostgresSink, PostgresTls};
 
 impl Checks<'_> {
     pub(super) fn postgres(&mut self, postgres: &PostgresSink) {

@@ -15,7 +15,7 @@ pub(super) enum Value<'a> {
     Integer(i64),
     Float(f64),
     Bool(bool),
-    /// Down to the microsecond: see [`Nanos`].
+    /// Down to the microsecond: the rest is in `nanos`.
     Time(Timestamp),
     Json(String),
     Texts(Vec<Cow<'a, str>>),
