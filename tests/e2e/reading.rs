@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use simulator::Simulator;
 use test_support::{ClickHouse, Postgres, Redis, unique, wait_until};
 
@@ -53,7 +52,7 @@ fn answers_from(sink: &str) {
     assert_eq!(minutes["resolution"], "1m");
     assert!(minutes["points"][0]["samples"].as_u64().expect("a number") > 2, "{minutes}");
     let events = list("/api/events?type=container");
-    assert!(events.iter().all(|event| event["type"] == Value::from("container")), "{events:?}");
+    assert!(events.iter().all(|event| event["type"] == "container"), "{events:?}");
     assert!(!dockstream.data().join("dockstream.db").exists());
     let finished = dockstream.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");

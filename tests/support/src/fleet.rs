@@ -101,7 +101,6 @@ impl FleetContainer {
                 online_cpus: Some(CPUS),
                 throttled_periods: grown(cpu.throttled_periods, u64::from(throttled > 0)),
                 throttled: grown(cpu.throttled, throttled),
-                ..cpu
             },
             memory: MemoryCounters {
                 usage: Some((self.pages + self.cached) * PAGE),
