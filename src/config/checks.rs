@@ -10,7 +10,8 @@ use http::Uri;
 use super::otlp;
 use super::problem::{Origin, Problem};
 use super::{
-    ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, SqliteSink, StoreKind,
+    ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, SqliteSink,
+    StoreKind,
 };
 
 mod kafka;

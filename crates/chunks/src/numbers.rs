@@ -148,10 +148,10 @@ mod tests {
 
     #[test]
     fn each_code_is_taken_where_it_is_the_shortest() {
-        let few: Vec<u64> = (0..600).map(|at| if at % 97 == 0 { 1_000 } else { 0 }).collect();
+        let few: Vec<u64> = (0..600_u64).map(|at| if at.is_multiple_of(97) { 1_000 } else { 0 }).collect();
         let level: Vec<u64> = (0..600).map(|at| at * 37 % 1_024).collect();
         let wide: Vec<u64> = (0..600_u64).map(|at| at.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
-        let small: Vec<u64> = (0..600).map(|at| u64::from(at % 7 == 0) * (at % 5) + at % 2).collect();
+        let small: Vec<u64> = (0..600_u64).map(|at| u64::from(at.is_multiple_of(7)) * (at % 5) + at % 2).collect();
         for (values, code, at_most) in
             [(vec![0; 600], ZEROS, 1), (few, SPARSE, 22), (level, FIXED, 752), (wide, FIXED, 4_802), (small, RICE, 160)]
         {

@@ -275,8 +275,8 @@ mod tests {
     fn sample(value: u64) -> Sample {
         Sample {
             interval_ns: Some(1_000),
-            network_rx_delta_bytes: (value % 3 > 0).then_some(value),
-            cpu_usage_percent: (value % 2 > 0).then_some(value as f64),
+            network_rx_delta_bytes: (!value.is_multiple_of(3)).then_some(value),
+            cpu_usage_percent: (!value.is_multiple_of(2)).then_some(value as f64),
             memory_usage_bytes: Some(100 - value),
             pids: Some(value),
             ..Sample::default()

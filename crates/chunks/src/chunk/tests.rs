@@ -48,8 +48,10 @@ fn row() -> impl Strategy<Value = Row> {
     })
 }
 
+type Bits = (Timestamp, Timestamp, Option<NetworkScope>, Vec<Option<u64>>);
+
 /// Bit by bit, as a float that is no number is not equal to itself.
-fn bits(rows: &[Row]) -> Vec<(Timestamp, Timestamp, Option<NetworkScope>, Vec<Option<u64>>)> {
+fn bits(rows: &[Row]) -> Vec<Bits> {
     let values = |row: &Row| {
         let bits = |value| match value {
             SampleValue::Float(value) => value.map(f64::to_bits),

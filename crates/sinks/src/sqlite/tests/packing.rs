@@ -137,8 +137,8 @@ fn assert_rolled_up(connection: &Connection) {
 /// A sample whose values follow from its moment: whole numbers, so that sums are the same in any order.
 pub(super) fn sample_at(number: u64, second: u64) -> StatsRecord {
     let mut record = stats(number, noon() + second as u32 * SECOND);
-    let known = |every: u64, value: u64| (second % every > 0).then_some(value);
-    record.network_scope = record.network_scope.filter(|_| second % 9 > 0);
+    let known = |every: u64, value: u64| (!second.is_multiple_of(every)).then_some(value);
+    record.network_scope = record.network_scope.filter(|_| !second.is_multiple_of(9));
     record.sample = Sample {
         cpu_usage_percent: known(4, 1).map(|_| (second % 50) as f64),
         cpu_usage_ns: Some(second * second * 1_000),
