@@ -53,7 +53,7 @@ impl World {
             Rows::Hosts(self.hosts.clone().into()),
             Rows::Losses(self.losses.clone().into()),
         ];
-        all.into_iter().filter(|rows| rows.len() > 0).collect()
+        all.into_iter().filter(|rows| !rows.is_empty()).collect()
     }
 }
 
