@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs Prometheus on loopback: it scrapes one target, every second."""
+"""Runs Prometheus on loopback: it scrapes one target, every second, or takes remote write."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import supervise
 def main():
     parser = supervise.arguments(__doc__)
     parser.add_argument("--port", type=int, help="default: a free one")
-    parser.add_argument("--target", required=True, metavar="HOST:PORT", help="whom it scrapes")
+    parser.add_argument("--target", metavar="HOST:PORT", help="whom it scrapes; without it, it takes remote write")
     parser.add_argument("--path", default="/metrics", help="where (default: /metrics)")
     args = parser.parse_args()
     if shutil.which("prometheus") is None:
@@ -23,7 +23,7 @@ def main():
     config.write_text(json.dumps({
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "scrape_configs": [{"job_name": "tested", "metrics_path": args.path,
-                            "static_configs": [{"targets": [args.target]}]}],
+                            "static_configs": [{"targets": [args.target]}]}] if args.target else [],
     }))
 
     def answers():
@@ -35,6 +35,8 @@ def main():
 
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data",
                f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+    if not args.target:
+        command.append("--web.enable-remote-write-receiver")
     supervise.Server(args, folder, command, answers, {"url": url}).run()
 
 

@@ -1,13 +1,16 @@
 //! The one HTTP client of the sinks that speak it: over TCP or TLS, in HTTP/1.1 or HTTP/2.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::header::{HeaderMap, HeaderValue, InvalidHeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -34,6 +37,52 @@ pub struct Trust {
     pub ca_file: Option<PathBuf>,
     /// A certificate and its key in PEM, for a server that asks who this is.
     pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// Who this is. Secrets are never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nobody.
+    None,
+    /// Whoever has this token.
+    Token(String),
+    /// A user.
+    User {
+        /// Its name.
+        name: String,
+        /// Its password.
+        password: String,
+    },
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Token(_) => f.write_str("Token(***)"),
+            Self::User { name, .. } => write!(f, "User({name:?}, ***)"),
+        }
+    }
+}
+
+impl Credentials {
+    /// The header that says it, with `token` as the word before a token; where no request can carry it, that.
+    pub(crate) fn authorization(&self, token: &str) -> Result<Option<HeaderValue>, String> {
+        let text = match self {
+            Self::None => return Ok(None),
+            Self::Token(secret) => format!("{token} {secret}"),
+            Self::User { name, password } => format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))),
+        };
+        let unsayable = |_| "the token, or the password, has characters in it that no request can carry".to_owned();
+        secret(&text).map(Some).map_err(unsayable)
+    }
+}
+
+/// A value of a header that no listing shows.
+pub(crate) fn secret(value: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(value)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// In which HTTP a server is spoken to.

@@ -11,6 +11,7 @@ pub mod kafka;
 pub mod migrate;
 pub mod otlp;
 pub mod postgres;
+pub mod remote_write;
 pub mod sqlite;
 
 mod client;
@@ -24,3 +25,5 @@ pub use verdicts::error_tables;
 mod contract;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod parrot;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use pipeline::ports::FailureClass;
 
-use crate::{clickhouse, influxdb, kafka, otlp, postgres, sqlite};
+use crate::{clickhouse, influxdb, kafka, otlp, postgres, remote_write, sqlite};
 
 /// Errors that are treated alike.
 pub(crate) struct Verdict<C: 'static> {
@@ -62,6 +62,7 @@ pub fn error_tables() -> [(&'static str, Vec<String>); 8] {
         ("InfluxDB", rows(influxdb::VERDICTS, ToString::to_string)),
         ("OTLP over gRPC", rows(otlp::VERDICTS, |(code, name)| format!("{code} `{name}`"))),
         ("OTLP over HTTP", rows(otlp::HTTP, ToString::to_string)),
+        ("Remote write", rows(remote_write::VERDICTS, ToString::to_string)),
         ("SQLite", rows(sqlite::VERDICTS, |code| format!("`{code:?}`"))),
     ]
 }
@@ -95,6 +96,7 @@ mod tests {
         assert_each_once(influxdb::VERDICTS);
         assert_each_once(otlp::VERDICTS);
         assert_each_once(otlp::HTTP);
+        assert_each_once(remote_write::VERDICTS);
         assert_each_once(sqlite::VERDICTS);
     }
 }

@@ -1,13 +1,8 @@
 //! Containers as metrics, in Prometheus' text format or in OpenMetrics: families and their samples, escaped.
 
-mod families;
-
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use model::{ContainerRecord, Sample, StatsRecord};
-
-pub(crate) use families::FAMILIES;
+use model::{ContainerMeta, ContainerRecord, FAMILIES, Known, StatsRecord, family_labels};
 
 /// In which words metrics are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,38 +31,6 @@ impl Format {
     }
 }
 
-/// What the values of a family are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Counter,
-    Gauge,
-}
-
-impl Kind {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-        }
-    }
-}
-
-/// Metrics of one name.
-pub(crate) struct Family {
-    /// The name, without the `_total` of a counter.
-    pub name: &'static str,
-    pub kind: Kind,
-    pub help: &'static str,
-    /// The value of a container, as it is written; `None` where it is not known.
-    pub value: fn(&Container) -> Option<Reading>,
-}
-
-/// One value, and the label it has beside those of its container.
-pub(crate) struct Reading {
-    pub text: String,
-    pub label: Option<(&'static str, String)>,
-}
-
 /// What is known of one container: its state, its newest sample, or both.
 #[derive(Default)]
 pub(crate) struct Container {
@@ -76,41 +39,24 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    fn sample(&self) -> Option<&Sample> {
-        self.stats.as_ref().map(|stats| &stats.sample)
+    fn known(&self) -> Known<'_> {
+        Known { record: self.record.as_ref(), stats: self.stats.as_ref() }
     }
 
-    /// The labels that every metric of this container has.
+    /// Whom its metrics name: by its state where that is known, with the labels that ride on its samples.
+    fn meta(&self) -> Option<ContainerMeta> {
+        let sampled = self.stats.as_ref().map(|stats| &*stats.meta);
+        let Some(record) = &self.record else { return sampled.cloned() };
+        let labels = sampled.map(|meta| meta.labels.clone()).unwrap_or_default();
+        Some(ContainerMeta { labels, ..record.meta(&[]) })
+    }
+
+    /// The labels that every metric of this container has, each with a comma behind it.
     fn labels(&self) -> String {
-        let mut labels: BTreeMap<String, &str> = BTreeMap::new();
-        if let Some(meta) = self.stats.as_ref().map(|stats| &stats.meta) {
-            for (key, value) in &meta.labels {
-                labels.entry(format!("container_label_{}", sanitized(key))).or_insert(value);
-            }
-        }
-        let own = self.stats.as_ref().map(|stats| {
-            let meta = &stats.meta;
-            (meta.host.as_str(), &meta.container_name, &meta.image, &meta.compose_project, &meta.compose_service)
-        });
-        let told = self.record.as_ref().map(|record| {
-            (
-                record.host.as_str(),
-                &record.container_name,
-                &record.image,
-                &record.compose_project,
-                &record.compose_service,
-            )
-        });
-        if let Some((host, name, image, project, service)) = told.or(own) {
-            labels.insert("host".into(), host);
-            labels.insert("container".into(), name);
-            labels.insert("image".into(), image);
-            labels.insert("compose_project".into(), project.as_deref().unwrap_or(""));
-            labels.insert("compose_service".into(), service.as_deref().unwrap_or(""));
-        }
         let mut text = String::new();
-        for (name, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
-            label(&mut text, name, value);
+        let meta = self.meta();
+        for (name, value) in meta.as_ref().map(family_labels).into_iter().flatten() {
+            label(&mut text, &name, value);
         }
         text
     }
@@ -121,12 +67,12 @@ pub(crate) fn render(containers: &[Container], format: Format) -> String {
     let labelled: Vec<(String, &Container)> = containers.iter().map(|of| (of.labels(), of)).collect();
     let mut text = String::with_capacity(labelled.len() * FAMILIES.len() * 160);
     for family in FAMILIES {
-        let total = if family.kind == Kind::Counter { "_total" } else { "" };
+        let total = family.suffix();
         // OpenMetrics names the family, the older format the sample.
         let named = if format == Format::OpenMetrics { "" } else { total };
         let (name, mut begun) = (family.name, false);
         for (labels, container) in &labelled {
-            let Some(reading) = (family.value)(container) else { continue };
+            let Some(reading) = (family.value)(&container.known()) else { continue };
             if !begun {
                 begun = true;
                 let kind = family.kind.name();
@@ -139,7 +85,7 @@ pub(crate) fn render(containers: &[Container], format: Format) -> String {
             }
             // Every label ends with a comma; the last one's goes.
             text.pop();
-            writeln!(text, "}} {}", reading.text).expect("a string takes what is written");
+            writeln!(text, "}} {}", reading.figure).expect("a string takes what is written");
         }
     }
     if format == Format::OpenMetrics {
@@ -162,11 +108,6 @@ fn label(to: &mut String, name: &str, value: &str) {
     to.push_str("\",");
 }
 
-/// A container label's key as a part of a Prometheus label's name.
-fn sanitized(key: &str) -> String {
-    key.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '_' }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,27 +127,16 @@ mod tests {
         let mut text = String::new();
         label(&mut text, "k", "a\\b\"c\nd{},ü");
         assert_eq!(text, "k=\"a\\\\b\\\"c\\nd{},ü\",");
-        assert_eq!(sanitized("com.example/ü-1"), "com_example___1");
     }
 
     #[test]
     fn the_page_names_every_metric_with_its_type_and_meaning() {
         let page = include_str!("../../../../docs/prometheus.md");
         let told: Vec<&str> = page.lines().filter(|line| line.starts_with("| `docker_container_")).collect();
-        let row = |family: &Family| {
-            let total = if family.kind == Kind::Counter { "_total" } else { "" };
-            format!("| `{}{total}` | {} | {} |", family.name, family.kind.name(), family.help)
+        let row = |family: &model::Family| {
+            format!("| `{}{}` | {} | {} |", family.name, family.suffix(), family.kind.name(), family.help)
         };
         let expected: Vec<String> = FAMILIES.iter().map(row).collect();
         assert_eq!(told, expected, "docs/prometheus.md should read\n{}\n", expected.join("\n"));
-    }
-
-    #[test]
-    fn names_follow_the_conventions() {
-        for family in FAMILIES {
-            let name = family.name;
-            assert!(name.starts_with("docker_container_") && !name.ends_with("_total"), "{name}");
-            assert!(family.help.ends_with('.') && !family.help.contains(['\\', '\n']), "{name}");
-        }
     }
 }

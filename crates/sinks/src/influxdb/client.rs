@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, InvalidHeaderValue, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::{Request, StatusCode, Uri};
 use http_body_util::Full;
 
-use super::config::{Credentials, InfluxConfig};
+use super::config::InfluxConfig;
 use super::errors::{InfluxFailure, line_of};
 use crate::client::{self, AGENT, Trust, Unanswered, Version};
 
@@ -40,8 +38,7 @@ impl Client {
         let (write, query) = (uri(config.write_url())?, uri(config.query_url())?);
         let trust = Trust { ca_file: config.ca_file.clone(), identity: None };
         let http = client::Client::new(write.scheme_str(), &trust, Version::Http1, config.timeout).map_err(wrong)?;
-        let authorization = authorization(&config.credentials)
-            .map_err(|_| wrong("the token, or the password, has characters in it that no request can carry".into()))?;
+        let authorization = config.credentials.authorization("Token").map_err(wrong)?;
         Ok(Self { http, write, query, authorization, gzip: config.gzip })
     }
 
@@ -73,15 +70,4 @@ impl Client {
         let answer = self.http.send(request).await?;
         Ok(Answer { status: answer.status, words: line_of(&answer.body), retry_after: answer.retry_after() })
     }
-}
-
-fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, InvalidHeaderValue> {
-    let text = match credentials {
-        Credentials::None => return Ok(None),
-        Credentials::Token(token) => format!("Token {token}"),
-        Credentials::User { name, password } => format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))),
-    };
-    let mut value = HeaderValue::from_str(&text)?;
-    value.set_sensitive(true);
-    Ok(Some(value))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use form_urlencoded::Serializer;
 
-use crate::client::shown;
+use crate::client::{Credentials, shown};
 
 /// Settings of the InfluxDB sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,22 +49,6 @@ pub enum Api {
         bucket: String,
         /// The organization it belongs to, where the server has any.
         org: Option<String>,
-    },
-}
-
-/// Who this is. Secrets are never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// Nobody.
-    None,
-    /// Whoever has this token.
-    Token(String),
-    /// A user.
-    User {
-        /// Its name.
-        name: String,
-        /// Its password.
-        password: String,
     },
 }
 
@@ -125,16 +109,6 @@ impl fmt::Display for Api {
             Self::V1 { database, retention_policy: None } => write!(f, "database {database}"),
             Self::V1 { database, retention_policy: Some(policy) } => write!(f, "database {database}.{policy}"),
             Self::V2 { bucket, .. } => write!(f, "bucket {bucket}"),
-        }
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("None"),
-            Self::Token(_) => f.write_str("Token(***)"),
-            Self::User { name, .. } => write!(f, "User({name:?}, ***)"),
         }
     }
 }

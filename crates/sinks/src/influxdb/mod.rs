@@ -13,7 +13,8 @@ mod migrate;
 mod sink;
 mod verdicts;
 
-pub use config::{Api, Credentials, InfluxConfig};
+pub use crate::client::Credentials;
+pub use config::{Api, InfluxConfig};
 pub use migrate::InfluxPlace;
 pub use sink::InfluxSink;
 

@@ -1,53 +1,16 @@
 //! Answers that refuse: all that the table lists, from a server that says what it is told; and real ones.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::{Batch, BatchId, Rows};
 use pipeline::ports::{Deliver, FailureClass, Range, Receipt};
 use test_support::InfluxDb;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::sync::Mutex;
 
 use super::tests::{config, count, database, name, ready, rows, samples};
 use super::*;
 use crate::fixtures::{batch, noon, range, stats};
-
-/// Answers every request with the same words, and remembers the last one's head.
-struct Parrot {
-    url: String,
-    heard: Arc<Mutex<String>>,
-}
-
-impl Parrot {
-    async fn saying(answer: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let heard = Arc::new(Mutex::new(String::new()));
-        let hears = heard.clone();
-        tokio::task::spawn_local(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut bytes = vec![0; 1 << 20];
-                let mut end = 0;
-                let head = loop {
-                    end += stream.read(&mut bytes[end..]).await.unwrap();
-                    let text = String::from_utf8_lossy(&bytes[..end]).into_owned();
-                    if let Some((head, _)) = text.split_once("\r\n\r\n") {
-                        break head.to_owned();
-                    }
-                };
-                *hears.lock().await = head;
-                let _ = stream.write_all(answer.as_bytes()).await;
-                let _ = stream.shutdown().await;
-                // What was not read would reset the connection before the answer is.
-                while stream.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
-            }
-        });
-        Self { url, heard }
-    }
-}
+use crate::parrot::{Parrot, locally};
 
 /// What one delivery comes to with a server that gives this answer.
 async fn answered(head: &str, body: &str) -> pipeline::ports::DeliverError {
@@ -55,10 +18,6 @@ async fn answered(head: &str, body: &str) -> pipeline::ports::DeliverError {
     let parrot = Parrot::saying(answer).await;
     let mut sink = InfluxSink::new(InfluxConfig::new(&parrot.url, database("d")));
     sink.deliver(&samples(0, 10)).await.unwrap_err()
-}
-
-async fn locally<T>(work: impl Future<Output = T>) -> T {
-    tokio::task::LocalSet::new().run_until(work).await
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use prost::Message;
 use super::config::{OtlpConfig, Protocol};
 use super::errors::{OtlpFailure, of_call, of_status};
 use super::grpc::{self, RpcStatus};
-use crate::client::{self, AGENT, Answer, Unanswered, Version, line_of};
+use crate::client::{self, AGENT, Answer, Unanswered, Version, line_of, secret};
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,12 +229,6 @@ fn headers(config: &OtlpConfig) -> Result<HeaderMap, String> {
         headers.insert(named, secret(value).map_err(|error| unsayable(&error))?);
     }
     Ok(headers)
-}
-
-fn secret(value: &str) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
-    let mut value = HeaderValue::from_str(value)?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn is_of_kind(answer: &Answer, kind: &str) -> bool {
