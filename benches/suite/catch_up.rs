@@ -1,5 +1,6 @@
 //! A sink that was away: how fast it takes what the journal on disk kept for it.
 
+use std::cell::RefCell;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,8 @@ use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
 use sinks::influxdb::{Api, InfluxConfig, InfluxSink};
 use sinks::kafka::{KafkaConfig, KafkaSink};
 use sinks::otlp::{OtlpConfig, OtlpSink, Protocol};
-use test_support::{ClickHouse, InfluxDb, Kafka, OtlpReceiver};
+use sinks::remote_write::{RemoteWriteConfig, RemoteWriteSink};
+use test_support::{ClickHouse, InfluxDb, Kafka, OtlpReceiver, Prometheus};
 
 use crate::Extent;
 use crate::batches::{ROWS, Recording};
@@ -61,6 +63,20 @@ pub fn run(_: Extent) -> anyhow::Result<Vec<Row>> {
             }
         }
         _ => eprintln!("not measured: InfluxDB and OTLP, whose servers `make deps` installs"),
+    }
+    match catch_unwind(Prometheus::receiving) {
+        Ok(first) => {
+            // It takes a sample once, in its order: each delivery has one of its own.
+            let servers = RefCell::new(vec![first]);
+            let client = |_: &str| -> Box<dyn Deliver> {
+                let server = Prometheus::receiving();
+                let url = format!("{}/api/v1/write", server.url());
+                servers.borrow_mut().push(server);
+                Box::new(RemoteWriteSink::new(RemoteWriteConfig::new(url)))
+            };
+            rows.push(runtime.block_on(catch_up("Prometheus, remote write", &recording, FEW, client))?);
+        }
+        _ => eprintln!("not measured: remote write, whose server `make deps` installs"),
     }
     Ok(rows)
 }

@@ -14,7 +14,7 @@ pub use exit::Exit;
 
 use crate::config::{self, ConfigError, Environment, Overrides};
 
-/// Turns Docker engines into reliable streams: stats, events and inventory into SQLite, Kafka, ClickHouse, PostgreSQL, InfluxDB and OTLP.
+/// Turns Docker engines into reliable streams: stats, events and inventory into SQLite, Kafka, ClickHouse, PostgreSQL, InfluxDB, Prometheus and OTLP.
 ///
 /// Without a command and without any configuration, dockstream watches the local engine, keeps everything in
 /// ./data and serves its API on 127.0.0.1:8080.

@@ -40,6 +40,9 @@ pub fn print_places(config: &Config, listen: Option<SocketAddr>) {
     if let Some(endpoint) = config.sinks.otlp.endpoint.as_ref().filter(|_| config.sinks.otlp.enabled) {
         println!("  sending   OTLP {endpoint}");
     }
+    if let Some(url) = config.sinks.remote_write.url.as_ref().filter(|_| config.sinks.remote_write.enabled) {
+        println!("  sending   remote write {}", url.split('?').next().unwrap_or(url));
+    }
     if let Some(address) = listen {
         println!("  serving   http://{address}  (API: /api/docs, metrics: /metrics, pipeline: /api/pipeline)");
     }

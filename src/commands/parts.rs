@@ -13,6 +13,7 @@ use sinks::kafka::{Format, KafkaConfig, KafkaTopics, LetterTopic, RegistryConfig
 use sinks::migrate::{Migrate, SqliteTables};
 use sinks::otlp::{OtlpConfig, OtlpSink, Protocol};
 use sinks::postgres::{self, PostgresConfig, PostgresSink, PostgresTables};
+use sinks::remote_write::{RemoteWriteConfig, RemoteWriteSink};
 use sinks::sqlite::{SqliteConfig, SqliteError, SqliteSink};
 use store::cache::{CacheConfig, CacheCounts, RedisConfig};
 use store::clickhouse::ClickHouseStoreConfig;
@@ -144,6 +145,10 @@ pub fn sinks(config: &Config, identity: Option<&Identity>) -> Vec<SinkPlan> {
     if let Some(endpoint) = config.sinks.otlp.endpoint.as_ref().filter(|_| config.sinks.otlp.enabled) {
         let settings = otlp(config, endpoint);
         plans.push(SinkPlan::new("otlp", move || Box::new(OtlpSink::new(settings.clone()))));
+    }
+    if let Some(url) = config.sinks.remote_write.url.as_ref().filter(|_| config.sinks.remote_write.enabled) {
+        let settings = remote_write(config, url);
+        plans.push(SinkPlan::new("remote_write", move || Box::new(RemoteWriteSink::new(settings.clone()))));
     }
     plans
 }
@@ -359,18 +364,13 @@ fn postgres(config: &Config, host: &str) -> PostgresConfig {
 
 fn influxdb(config: &Config, url: &str) -> InfluxConfig {
     let settings = &config.sinks.influxdb;
-    let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
     let api = match settings.api {
         InfluxApi::V1 => {
             Api::V1 { database: settings.database.clone(), retention_policy: settings.retention_policy.clone() }
         }
         InfluxApi::V2 => Api::V2 { bucket: settings.bucket.clone().unwrap_or_default(), org: settings.org.clone() },
     };
-    let credentials = match (secret(&settings.token), settings.user.clone()) {
-        (Some(token), _) => Credentials::Token(token),
-        (None, Some(name)) => Credentials::User { name, password: secret(&settings.password).unwrap_or_default() },
-        (None, None) => Credentials::None,
-    };
+    let credentials = credentials(&settings.token, &settings.user, &settings.password);
     InfluxConfig {
         credentials,
         ca_file: settings.ca_file.clone(),
@@ -404,5 +404,31 @@ fn otlp(config: &Config, endpoint: &str) -> OtlpConfig {
         bytes: settings.bytes.as_usize(),
         linger: settings.linger,
         ..OtlpConfig::new(endpoint, protocol)
+    }
+}
+
+fn remote_write(config: &Config, url: &str) -> RemoteWriteConfig {
+    let settings = &config.sinks.remote_write;
+    RemoteWriteConfig {
+        credentials: credentials(&settings.token, &settings.user, &settings.password),
+        headers: settings.headers.expose().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        trust: Trust {
+            ca_file: settings.ca_file.clone(),
+            identity: settings.cert_file.clone().zip(settings.key_file.clone()),
+        },
+        labels: config.collect.labels.clone(),
+        rows: settings.rows.get(),
+        bytes: settings.bytes.as_usize(),
+        linger: settings.linger,
+        ..RemoteWriteConfig::new(url)
+    }
+}
+
+fn credentials(token: &Option<Secret>, user: &Option<String>, password: &Option<Secret>) -> Credentials {
+    let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    match (secret(token), user.clone()) {
+        (Some(token), _) => Credentials::Token(token),
+        (None, Some(name)) => Credentials::User { name, password: secret(password).unwrap_or_default() },
+        (None, None) => Credentials::None,
     }
 }

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::HostUrl;
 use http::Uri;
 
-use super::otlp;
 use super::problem::{Origin, Problem};
 use super::{
-    ByteSize, ClickHouseSink, Config, DeadLetterPlace, Host, InfluxApi, InfluxDbSink, JournalKind, SqliteSink,
+    ByteSize, ClickHouseSink, Config, DeadLetterPlace, Headers, Host, InfluxApi, InfluxDbSink, JournalKind, SqliteSink,
     StoreKind,
 };
+use super::{otlp, remote_write};
 
 mod kafka;
 mod postgres;
@@ -55,11 +56,13 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
         sinks.postgres.enabled,
         sinks.influxdb.enabled,
         sinks.otlp.enabled,
+        sinks.remote_write.enabled,
     ];
     if !enabled.contains(&true) {
         checks.say(
             "sinks.sqlite.enabled",
-            "no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse, postgres, influxdb, otlp",
+            "no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse, postgres, influxdb, otlp, \
+             remote_write",
         );
     }
     if sinks.kafka.enabled {
@@ -76,6 +79,9 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>, problem
     }
     if sinks.otlp.enabled {
         otlp::check(&mut checks, &sinks.otlp);
+    }
+    if sinks.remote_write.enabled {
+        remote_write::check(&mut checks, &sinks.remote_write);
     }
 
     if config.api.enabled {
@@ -336,6 +342,41 @@ impl Checks<'_> {
             }
         }
         self.size_at_least("sinks.influxdb.bytes", influxdb.bytes, ByteSize::new(1 << 10));
+    }
+
+    /// The certificates `ca_file`, `cert_file` and `key_file` of a sink, and its address by its key.
+    pub(super) fn certificates(&mut self, sink: &str, (key, url): (&str, &str), files: [&Option<PathBuf>; 3]) {
+        let [ca, certificate, own_key] = files;
+        for (name, file) in [("ca_file", ca), ("cert_file", certificate), ("key_file", own_key)] {
+            if file.is_some() && url.starts_with("http://") {
+                let error = format!("`{sink}.{key}` is not https://: certificates say nothing there");
+                self.say(&format!("{sink}.{name}"), error);
+            }
+        }
+        for (name, other, alone) in [
+            ("cert_file", "key_file", certificate.is_some() && own_key.is_none()),
+            ("key_file", "cert_file", own_key.is_some() && certificate.is_none()),
+        ] {
+            if alone {
+                self.say(
+                    &format!("{sink}.{name}"),
+                    format!("a certificate and its key go together: set `{other}` too"),
+                );
+            }
+        }
+    }
+
+    /// The headers of a sink; `told` where another key says who this is.
+    pub(super) fn headers(&mut self, sink: &str, headers: &Headers, told: bool) {
+        let path = format!("{sink}.headers");
+        for (name, _) in headers.expose() {
+            if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+                self.say(&path, format!("{name:?} is no name of a header: letters, digits, - _ ."));
+            }
+            if name.eq_ignore_ascii_case("authorization") && told {
+                self.say(&path, "`authorization` and a token are the same header: keep one of the two");
+            }
+        }
     }
 
     /// An address of one of `schemes` without credentials in it. It is not repeated: it may hold a password.

@@ -228,7 +228,7 @@ fn read_secrets(config: &mut Config, origins: &BTreeMap<String, Origin>, folder:
     let postgres = &mut config.sinks.postgres;
     let cache = &mut config.cache;
     let is_redis = cache.kind == CacheKind::Redis;
-    let otlp = &mut config.sinks.otlp;
+    let (otlp, remote_write) = (&mut config.sinks.otlp, &mut config.sinks.remote_write);
     let files = [
         ("cache.password_file", is_redis, &cache.password_file, &mut cache.password),
         ("sinks.clickhouse.password_file", clickhouse.enabled, &clickhouse.password_file, &mut clickhouse.password),
@@ -243,6 +243,13 @@ fn read_secrets(config: &mut Config, origins: &BTreeMap<String, Origin>, folder:
             &mut kafka.schema_registry_password,
         ),
         ("sinks.otlp.token_file", otlp.enabled, &otlp.token_file, &mut otlp.token),
+        ("sinks.remote_write.token_file", remote_write.enabled, &remote_write.token_file, &mut remote_write.token),
+        (
+            "sinks.remote_write.password_file",
+            remote_write.enabled,
+            &remote_write.password_file,
+            &mut remote_write.password,
+        ),
     ];
     for (path, enabled, file, secret) in files {
         let Some(file) = file.as_ref().filter(|_| enabled) else { continue };

@@ -12,6 +12,7 @@ mod patterns;
 mod problem;
 mod reader;
 mod reference;
+mod remote_write;
 mod section;
 mod setting;
 mod values;
@@ -31,6 +32,7 @@ pub use otlp::OtlpSink;
 pub use patterns::{Patterns, States};
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::{example, page};
+pub use remote_write::RemoteWriteSink;
 pub use values::{
     ByteSize, CacheKind, CollectMode, Compression, DeadLetterPlace, Headers, InfluxApi, InvalidByteSize, JournalKind,
     JournalSync, KafkaFormat, LogFormat, LogTail, OtlpProtocol, PostgresTls, Properties, Secret, SelectDefault,
@@ -358,6 +360,8 @@ section! {
         influxdb: InfluxDbSink,
         /// OpenTelemetry.
         otlp: OtlpSink,
+        /// Prometheus' remote write.
+        remote_write: RemoteWriteSink,
     }
 }
 

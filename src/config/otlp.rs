@@ -54,35 +54,14 @@ pub(super) fn check(checks: &mut Checks<'_>, otlp: &OtlpSink) {
         ),
         Some(endpoint) => {
             checks.web_address("sinks.otlp.endpoint", endpoint, "http://127.0.0.1:4317", &["http", "https"]);
-            let certificates =
-                [("ca_file", &otlp.ca_file), ("cert_file", &otlp.cert_file), ("key_file", &otlp.key_file)];
-            for (key, _) in certificates.iter().filter(|(_, file)| file.is_some() && endpoint.starts_with("http://")) {
-                let path = format!("sinks.otlp.{key}");
-                checks.say(&path, "`sinks.otlp.endpoint` is not https://: certificates say nothing there");
-            }
-        }
-    }
-    for (key, other, alone) in [
-        ("cert_file", "key_file", otlp.cert_file.is_some() && otlp.key_file.is_none()),
-        ("key_file", "cert_file", otlp.key_file.is_some() && otlp.cert_file.is_none()),
-    ] {
-        if alone {
-            checks
-                .say(&format!("sinks.otlp.{key}"), format!("a certificate and its key go together: set `{other}` too"));
+            let files = [&otlp.ca_file, &otlp.cert_file, &otlp.key_file];
+            checks.certificates("sinks.otlp", ("endpoint", endpoint), files);
         }
     }
     if otlp.token.is_some() && otlp.token_file.is_some() {
         checks.say("sinks.otlp.token", "`sinks.otlp.token_file` is set as well: keep one of the two");
     }
-    for (name, _) in otlp.headers.expose() {
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
-            checks.say("sinks.otlp.headers", format!("{name:?} is no name of a header: letters, digits, - _ ."));
-        }
-        let authorization = name.eq_ignore_ascii_case("authorization");
-        if authorization && (otlp.token.is_some() || otlp.token_file.is_some()) {
-            checks.say("sinks.otlp.headers", "`authorization` and a token are the same header: keep one of the two");
-        }
-    }
+    checks.headers("sinks.otlp", &otlp.headers, otlp.token.is_some() || otlp.token_file.is_some());
     if !(otlp.metrics || otlp.logs) {
         checks.say("sinks.otlp.metrics", "neither metrics nor logs are sent: set one of them, or `enabled = false`");
     }

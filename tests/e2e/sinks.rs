@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use simulator::{SimulatedHost, Simulator};
 use test_support::{
-    ClickHouse, InfluxDb, Kafka, Line, OtlpReceiver, Place, Postgres, Proxy, unique, wait_for, wait_until,
+    ClickHouse, InfluxDb, Kafka, Line, OtlpReceiver, Place, Postgres, Prometheus, Proxy, unique, wait_for, wait_until,
 };
 
 use crate::binary::{Dockstream, Launch, SOON};
@@ -235,6 +235,44 @@ fn a_collector_that_dies_hangs_and_loses_its_answers_has_every_sample_and_no_oth
         stores::assert_in_points(&kept, &server.taken());
         assert!(finished.err.iter().all(|line| !line.contains("sesame")), "no secret is told: {finished:?}");
     }
+}
+
+#[test]
+fn a_prometheus_that_dies_hangs_and_loses_its_answers_has_every_sample_at_its_time() {
+    let engine = simulated(5);
+    let server = Prometheus::receiving();
+    let proxy = Proxy::tcp();
+    proxy.lead_to(Place::at(server.url().trim_start_matches("http://")));
+    let more = format!(
+        "[sinks.remote_write]\nenabled = true\nurl = \"http://{}/api/v1/write\"\nuser = \"me\"\npassword_file = \"password\"\nlinger = \"100ms\"\n",
+        proxy.address()
+    );
+    let launch = Launch::watching(engine.socket(), &format!("{PACE}{more}"));
+    std::fs::write(launch.folder().join("password"), "open-sesame\n").expect("a file");
+    let dockstream = launch.start();
+    goes_on(&dockstream, "remote_write", 50);
+    server.kill9();
+    fails(&dockstream, "remote_write", 2);
+    goes_on(&dockstream, "sqlite", 50);
+    server.restart();
+    goes_on(&dockstream, "remote_write", 50);
+    // Samples arrive, answers do not.
+    proxy.set(Line::Deaf);
+    goes_on(&dockstream, "sqlite", 50);
+    proxy.set(Line::Cut);
+    fails(&dockstream, "remote_write", 2);
+    proxy.set(Line::Clear);
+    goes_on(&dockstream, "remote_write", 50);
+    // It begins anew where it was, and does not know what was taken.
+    let dockstream = Launch::again(&dockstream.kill9()).start();
+    goes_on(&dockstream, "remote_write", 50);
+    assert_eq!(dockstream.sink("remote_write")["rejected"], 0);
+
+    let finished = dockstream.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let kept = stores::sqlite(&finished.database(), "container_stats", &stats_columns());
+    stores::assert_in_prometheus(&kept, &server);
+    assert!(finished.err.iter().all(|line| !line.contains("sesame")), "no secret is told: {finished:?}");
 }
 
 #[test]

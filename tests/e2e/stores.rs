@@ -1,5 +1,5 @@
-//! What SQLite, a Kafka topic, ClickHouse, PostgreSQL, InfluxDB and a Collector hold, in one form, so that they can be compared
-//! value for value.
+//! What SQLite, a Kafka topic, ClickHouse, PostgreSQL, InfluxDB, a Collector and Prometheus hold, in one form, so that they can
+//! be compared value for value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,7 +14,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rusqlite::types::Value;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use test_support::{ClickHouse, InfluxDb, Postgres, unique, wait_for_transactions};
+use test_support::{ClickHouse, InfluxDb, Postgres, Prometheus, unique, wait_for_transactions};
 
 /// A record by column. Times are nanoseconds, floats are written so that every bit shows; unknown is `None`.
 pub type Row = BTreeMap<&'static str, Option<String>>;
@@ -281,6 +281,40 @@ pub fn assert_in_points(rows: &[Row], requests: &[String]) {
     let missing: Vec<_> = kept.difference(&told).take(5).collect();
     let strange: Vec<_> = told.difference(&kept).take(5).collect();
     assert!(missing.is_empty() && strange.is_empty(), "missing {missing:?}, strange {strange:?}");
+}
+
+/// Fails where Prometheus does not have the same samples as `rows`, by container and millisecond: each value that is a whole number.
+pub fn assert_in_prometheus(rows: &[Row], server: &Prometheus) {
+    const METRICS: [(&str, &str); 5] = [
+        ("docker_container_memory_usage_bytes", "memory_usage_bytes"),
+        ("docker_container_network_receive_bytes_total", "network_rx_bytes"),
+        ("docker_container_network_transmit_packets_total", "network_tx_packets"),
+        ("docker_container_block_read_bytes_total", "block_read_bytes"),
+        ("docker_container_pids", "pids"),
+    ];
+    type Samples = BTreeSet<(&'static str, String, i64, u64)>;
+    let text = |row: &Row, name: &str| row[name].clone();
+    let millis = |row: &Row| text(row, "timestamp").unwrap().parse::<i64>().unwrap().div_euclid(1_000_000);
+    let last = rows.iter().map(millis).max().expect("there are samples");
+    for (metric, field) in METRICS {
+        let of =
+            |row: &Row| Some((field, text(row, "container_name")?, millis(row), text(row, field)?.parse().unwrap()));
+        let kept: Samples = rows.iter().filter_map(of).collect();
+        let answer = server.query_at(&format!("{metric}[1h]"), last / 1_000 + 1);
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let mut told = Samples::new();
+        for series in answer["data"]["result"].as_array().unwrap() {
+            let container = series["metric"]["container"].as_str().unwrap();
+            for pair in series["values"].as_array().unwrap() {
+                let (time, value) = (pair[0].as_f64().unwrap(), pair[1].as_str().unwrap().parse::<f64>().unwrap());
+                told.insert((field, container.to_owned(), (time * 1e3).round() as i64, value as u64));
+            }
+        }
+        assert!(!kept.is_empty(), "{field}");
+        let missing: Vec<_> = kept.difference(&told).take(5).collect();
+        let strange: Vec<_> = told.difference(&kept).take(5).collect();
+        assert!(missing.is_empty() && strange.is_empty(), "missing {missing:?}, strange {strange:?}");
+    }
 }
 
 /// A message of a topic.

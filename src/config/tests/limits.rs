@@ -146,7 +146,7 @@ fn a_key_that_means_nothing_for_an_address_or_misses_its_other_half_is_refused()
 fn without_a_sink_nothing_would_be_kept() {
     assert_eq!(
         said("[sinks.sqlite]\nenabled = false"),
-        "`sinks.sqlite.enabled` (pipeline.toml:2): no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse, postgres, influxdb, otlp"
+        "`sinks.sqlite.enabled` (pipeline.toml:2): no sink is enabled, so nothing would be kept: enable one of sqlite, kafka, clickhouse, postgres, influxdb, otlp, remote_write"
     );
 }
 

@@ -51,6 +51,8 @@ fn a_password_file_holds_the_password_and_its_last_newline_does_not_count() {
     assert_eq!(load(toml).unwrap().config.sinks.influxdb.token.unwrap().expose(), "sesame");
     let toml = "[sinks.otlp]\nenabled = true\nendpoint = \"http://127.0.0.1:4317\"\ntoken_file = \"secret\"\n";
     assert_eq!(load(toml).unwrap().config.sinks.otlp.token.unwrap().expose(), "sesame");
+    let toml = "[sinks.remote_write]\nenabled = true\nurl = \"http://127.0.0.1:9090/api/v1/write\"\npassword_file = \"secret\"\n";
+    assert_eq!(load(toml).unwrap().config.sinks.remote_write.password.unwrap().expose(), "sesame");
 }
 
 #[test]

@@ -55,3 +55,33 @@ fn otlp_needs_to_be_told_where_it_is_and_what_to_send() {
         .is_ok()
     );
 }
+
+#[test]
+fn remote_write_needs_to_be_told_where_it_is_and_who_this_is() {
+    let written = |keys: &str| said(&format!("[sinks.remote_write]\nenabled = true\n{keys}"));
+    let there = |keys: &str| written(&format!("url = \"http://prometheus:9090/api/v1/write\"\n{keys}"));
+    assert_eq!(
+        written(""),
+        "`sinks.remote_write.url` (default): remote write is enabled, but there is no address: set it, as \"http://127.0.0.1:9090/api/v1/write\""
+    );
+    assert_eq!(
+        written("url = \"ftp://prometheus\""),
+        "`sinks.remote_write.url` (pipeline.toml:3): ftp is not supported: only http:// and https:// are, as in \"http://127.0.0.1:9090/api/v1/write\""
+    );
+    assert_eq!(
+        there("ca_file = \"ca.pem\""),
+        "`sinks.remote_write.ca_file` (pipeline.toml:4): `sinks.remote_write.url` is not https://: certificates say nothing there"
+    );
+    assert_eq!(
+        there("user = \"me\"\ntoken = \"x\""),
+        "`sinks.remote_write.user` (pipeline.toml:4): `sinks.remote_write.token` is set as well: keep one of the two"
+    );
+    assert_eq!(
+        there("user = \"me\"\nheaders = { authorization = \"y\" }"),
+        "`sinks.remote_write.headers` (pipeline.toml:5): `authorization` and a token are the same header: keep one of the two"
+    );
+    assert_eq!(there("bytes = \"1B\""), "`sinks.remote_write.bytes` (pipeline.toml:4): 1B is too small: at least 1KiB");
+    assert!(
+        file("[sinks.remote_write]\nenabled = true\nurl = \"https://p/w\"\nuser = \"me\"\npassword = \"x\"").is_ok()
+    );
+}
