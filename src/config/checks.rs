@@ -10,8 +10,8 @@ use http::Uri;
 
 use super::problem::{Origin, Problem};
 use super::{
-    ByteSize, ClickHouseSink, Config, DeadLetterPlace, Headers, Host, InfluxApi, InfluxDbSink, JournalKind, SqliteSink,
-    StoreKind,
+    ByteSize, Cache, CacheKind, ClickHouseSink, Config, DeadLetterPlace, Headers, Host, InfluxApi, InfluxDbSink,
+    JournalKind, SqliteSink, StoreKind,
 };
 use super::{otlp, remote_write};
 
