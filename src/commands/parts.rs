@@ -23,8 +23,8 @@ use store::{CachedStore, ClickHouseStore, PostgresStore, SqliteStore, Store};
 use wire::postgres::{Place, Tls};
 
 use crate::config::{
-    Cache, CacheKind, Collect, Config, DeadLetterPlace, Host, InfluxApi, KafkaFormat, OtlpProtocol, PostgresTls, Secret,
-    StoreKind, TimescaleUse,
+    Cache, CacheKind, Collect, Config, DeadLetterPlace, Host, InfluxApi, KafkaFormat, OtlpProtocol, PostgresTls,
+    Secret, StoreKind, TimescaleUse,
 };
 use crate::data_folder::{DataFolderError, Identity};
 use crate::topology::{SinkPlan, TopologyError};
@@ -176,8 +176,11 @@ pub fn store(config: &Config) -> Arc<dyn Store> {
     }
 }
 
+/// A store, and what its cache counts where it has one.
+type Counted = (Arc<dyn Store>, Option<Arc<CacheCounts>>);
+
 /// The store behind its cache, where there is to be one.
-pub fn cached(config: &Config) -> Result<(Arc<dyn Store>, Option<Arc<CacheCounts>>), StartError> {
+pub fn cached(config: &Config) -> Result<Counted, StartError> {
     let (store, settings) = (store(config), &config.cache);
     let redis = match (settings.kind, &settings.url) {
         (CacheKind::Off, _) => return Ok((store, None)),

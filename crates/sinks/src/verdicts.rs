@@ -53,7 +53,7 @@ pub(crate) fn verdict<C: PartialEq>(table: &'static [Verdict<C>], code: &C) -> O
 }
 
 /// The tables of `docs/errors.md`: each under its heading, as lines.
-pub fn error_tables() -> [(&'static str, Vec<String>); 8] {
+pub fn error_tables() -> [(&'static str, Vec<String>); 9] {
     [
         ("Kafka", rows(kafka::VERDICTS, |code| format!("`{code:?}`"))),
         ("ClickHouse", rows(clickhouse::VERDICTS, |(number, name)| format!("{number} `{name}`"))),

@@ -59,7 +59,7 @@ impl Migrate for PostgresTables {
         };
         let layout = migrated.await.map_err(|failure| failure.to_string())?;
         let with = if layout == Layout::Timescale { ", with TimescaleDB" } else { "" };
-        Ok(format!("{}, version {VERSION}{with}", config.place.to_string()))
+        Ok(format!("{}, version {VERSION}{with}", config.place))
     }
 }
 

@@ -100,7 +100,7 @@ impl CachedStore {
             add(&self.counts.memory_hits);
             return Ok(value);
         }
-        let (landed, is_of_another) = self.flights.join(&name, self.look_further(&key, &name, ask)).await;
+        let (landed, is_of_another) = self.flights.join(&name, Box::pin(self.look_further(&key, &name, ask))).await;
         let (answer, stale) = landed?;
         if is_of_another {
             add(&self.counts.memory_hits);
