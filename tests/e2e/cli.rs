@@ -64,6 +64,7 @@ fn check_finds_everything_well_and_says_so_in_a_line_each() {
         "ok   host real  docker ",
         "ok   sink sqlite  ",
         &kafka,
+        "ok   store  sqlite, knows 0 hosts",
         "ok   dead letter  ./data/deadletter, at most ",
     ];
     assert_said(&finished, 0, &lines);
@@ -86,6 +87,7 @@ fn check_tells_each_thing_that_is_wrong_and_goes_on() {
         "fail host real  no Docker engine at unix:///nowhere/docker.sock: ",
         "fail sink sqlite  cannot open file/data/dockstream.db: ",
         "fail sink kafka  ",
+        "ok   store  sqlite, nothing has been stored yet",
         "fail dead letter  cannot read the dead letter in file/data/deadletter: ",
     ];
     assert_said(&finished, 78, &lines);

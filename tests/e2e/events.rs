@@ -101,8 +101,10 @@ fn who_is_not_wanted_is_nowhere() {
         list.iter().filter_map(|one| one["container_name"].as_str().map(str::to_owned)).collect()
     };
     let wanted = BTreeSet::from(["asked".to_owned(), "shown".to_owned()]);
-    assert_eq!(names("/api/containers?limit=1000"), wanted);
-    assert_eq!(names("/api/events?limit=1000"), wanted);
+    for path in ["/api/containers?limit=1000", "/api/events?limit=1000"] {
+        wait_until(SOON, &format!("{path} has {wanted:?}"), || names(path).is_superset(&wanted));
+        assert_eq!(names(path), wanted);
+    }
     let execs = list(&dockstream, "").into_iter().filter(|event| event["action"].to_string().contains("exec_"));
     assert_eq!(execs.count(), 0);
     // It gets another name, and is wanted from then on.

@@ -104,7 +104,7 @@ fn a_full_disk_is_refused() {
 
 #[test]
 fn a_damaged_database_is_moved_aside_told_and_begun_anew() {
-    let launch = Launch::new("").with(&["--listen", "127.0.0.1:0", "--docker", "unix:///nowhere"]);
+    let launch = Launch::new("").with(&["--docker", "unix:///nowhere"]);
     let data = launch.folder().join("data");
     fs::create_dir(&data).expect("a folder");
     let damaged = "this is not a database. ".repeat(1000);

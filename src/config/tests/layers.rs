@@ -57,6 +57,7 @@ fn every_key_outside_of_lists_can_be_set_by_its_own_variable() {
                 "grpc",
                 "in",
                 "now",
+                "off",
             ]
             .iter()
             .filter(|value| {
