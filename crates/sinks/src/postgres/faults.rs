@@ -10,7 +10,7 @@ use super::tests::{SOON, ask, at, config, count, ready, samples};
 use super::*;
 
 /// Delivers until the server has it; the failures on the way may all pass.
-async fn in_the_end(sink: &mut PostgresSink, work: &Range) {
+pub(super) async fn in_the_end(sink: &mut PostgresSink, work: &Range) {
     let deadline = Instant::now() + SOON;
     while let Err(error) = sink.deliver(work).await {
         assert_eq!(error.class, FailureClass::Retry, "{error}");

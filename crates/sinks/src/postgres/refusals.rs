@@ -7,6 +7,7 @@ use pipeline::ports::{Deliver, FailureClass};
 use test_support::{Authority, Postgres, Validity, unique};
 use wire::postgres::Tls;
 
+use super::faults::in_the_end;
 use super::session;
 use super::tests::{ask, at, config, count, ready, samples};
 use super::*;
@@ -87,18 +88,19 @@ async fn a_refused_range_leaves_nothing_behind_and_a_row_that_is_there_is_no_fai
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_table_is_waited_for_and_then_tried_again() {
     let server = Postgres::shared();
-    let config = PostgresConfig { lock_timeout: Duration::from_millis(100), ..config(server) };
+    let patient = config(server);
+    let config = PostgresConfig { lock_timeout: Duration::from_millis(100), ..patient.clone() };
     let mut sink = ready(&config).await;
-    // Partitions are not what is waited for here.
-    sink.deliver(&samples(0, 10)).await.unwrap();
-    let mut other = session::open(&config).await.unwrap();
+    // Partitions are not what is waited for here: whoever makes them holds a lock for a moment too.
+    in_the_end(&mut sink, &samples(0, 10)).await;
+    let mut other = session::open(&patient).await.unwrap();
     let held = other.client.transaction().await.unwrap();
     held.batch_execute("LOCK TABLE container_stats IN SHARE MODE").await.unwrap();
     let error = sink.deliver(&samples(10, 10)).await.unwrap_err();
     assert_eq!(error.class, FailureClass::Retry, "{error}");
     assert!(error.message.contains("55P03"), "{error}");
     held.rollback().await.unwrap();
-    sink.deliver(&samples(10, 10)).await.unwrap();
+    in_the_end(&mut sink, &samples(10, 10)).await;
     assert_eq!(count(server, &config, "container_stats"), 20);
 }
 
