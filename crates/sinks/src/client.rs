@@ -208,7 +208,7 @@ pub(crate) fn shown(url: &str) -> String {
 }
 
 /// Why a request has no answer.
-pub(crate) fn unanswered(error: &legacy::Error) -> Unanswered {
+fn unanswered(error: &legacy::Error) -> Unanswered {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     let mut last = String::new();
     while let Some(error) = cause {

@@ -4,29 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::Full;
 use pipeline::ports::FailureClass;
 use serde_json::{Value, json};
-use tokio::time::timeout;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use wire::trust::roots;
 
 use super::KafkaFailure;
-use crate::client::{Unanswered, unanswered};
+use crate::client::{AGENT, Answer, Client, Credentials, Trust, Unanswered, Version};
 
 const JSON: &str = "application/vnd.schemaregistry.v1+json";
-/// Bytes read of an answer, at most.
-const ANSWER: usize = 1 << 20;
 /// Characters of its words that are told.
 const WORDS: usize = 300;
 /// How long it may take to answer.
@@ -114,42 +101,29 @@ impl Registry {
         let uri: Uri = format!("{}{path}", self.config.url)
             .parse()
             .map_err(|error| wrong(format!("is not an address: {error}")))?;
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_connect_timeout(Some(WITHIN));
-        let trusted = match uri.scheme_str() {
-            // What is not spoken needs no certificates.
-            Some("http") => RootCertStore::empty(),
-            _ => roots(self.config.ca_file.as_deref()).map_err(wrong)?,
+        let trust = Trust { ca_file: self.config.ca_file.clone(), identity: None };
+        // Ids are kept, so this is rare; and a certificate that was renewed is read again.
+        let client = Client::new(uri.scheme_str(), &trust, Version::Http1, WITHIN).map_err(wrong)?;
+        let mut request = Request::post(uri).header(CONTENT_TYPE, JSON).header(ACCEPT, JSON).header(USER_AGENT, AGENT);
+        let credentials = match &self.config.user {
+            None => Credentials::None,
+            Some((name, password)) => Credentials::User { name: name.clone(), password: password.clone() },
         };
-        let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring speaks every version of TLS that is safe")
-            .with_root_certificates(trusted)
-            .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
-        let client = legacy::Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
-        let mut request = Request::post(uri)
-            .header(CONTENT_TYPE, JSON)
-            .header(ACCEPT, JSON)
-            .header(USER_AGENT, concat!("dockstream/", env!("CARGO_PKG_VERSION")));
-        if let Some((name, password)) = &self.config.user {
-            let basic = format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
-            let mut basic = HeaderValue::from_str(&basic).expect("base64 is text");
-            basic.set_sensitive(true);
-            request = request.header(AUTHORIZATION, basic);
+        if let Some(value) = credentials.authorization("Bearer").map_err(wrong)? {
+            request = request.header(AUTHORIZATION, value);
         }
         let request = request.body(Full::new(question.to_string().into())).expect("headers of ours are valid");
-        let answering = async {
-            let answer = client.request(request).await.map_err(|error| unanswered(&error))?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER).collect().await.map(|body| body.to_bytes());
-            let body = body.map_err(|error| Unanswered::Broken(error.to_string()))?;
-            let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
-            Ok((status, serde_json::from_slice(&body).unwrap_or_else(|_| text())))
+        let answered = match client.send(request).await {
+            // What is cut off is no answer.
+            Ok(answer) if answer.status.is_success() && answer.body.is_empty() => {
+                Err(Unanswered::Broken("the answer ended before its end".to_owned()))
+            }
+            Ok(Answer { status, body, .. }) => {
+                let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
+                Ok((status, serde_json::from_slice(&body).unwrap_or_else(|_| text())))
+            }
+            Err(why) => Err(why),
         };
-        let answered = timeout(WITHIN, answering).await.unwrap_or(Err(Unanswered::TimedOut(WITHIN)));
         answered.map_err(|why| match why {
             Unanswered::Tls(_) => self.failure(FailureClass::Config, why.to_string()),
             _ => self.failure(FailureClass::Retry, why.to_string()),
