@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use model::{Batch, Rows, Stream};
 use pipeline::ports::{Appetite, Deliver, DeliverError, FailureClass, Range, Receipt};
 use tokio::time::{Duration, Instant, timeout};
@@ -211,7 +211,8 @@ async fn insert_each(transaction: &Transaction<'_>, tables: &[&str], rows: &[Pla
                 sent.push(transaction.execute_raw(statement, values));
             }
         }
-        try_join_all(sent).await?;
+        // The first to fail, in order, tells why: those behind it are told only that the transaction is lost.
+        join_all(sent).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     }
     Ok(())
 }
