@@ -219,10 +219,12 @@ impl Dockstream {
         wait_until(SOON, "dockstream is ready", || self.ask("/readyz").0 == 200);
     }
 
-    /// Waits until it is not ready; why.
+    /// Waits until it is not ready, for more than that it has only just begun; why.
     pub fn not_ready(&self) -> String {
         wait_for(SOON, "dockstream is not ready", || match self.ask("/readyz") {
-            (503, body) => body["reason"].as_str().map(str::to_owned),
+            (503, body) => {
+                body["reason"].as_str().filter(|why| *why != "no engine has answered yet").map(str::to_owned)
+            }
             _ => None,
         })
     }
