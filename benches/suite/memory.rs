@@ -22,7 +22,7 @@ use pipeline::books::Books;
 use pipeline::event_handlers::EventHandlers;
 use pipeline::faults::Faults;
 use pipeline::journal::{Intake, JournalDeps, JournalWriter};
-use pipeline::messages::{RawFrame, Subject};
+use pipeline::messages::{Payload, RawFrame, Subject};
 use pipeline::metrics::Metrics;
 use pipeline::parser::{EventPolicy, Parser, ParserDeps};
 use pipeline::ports::{Appetite, Decode, Deliver, DeliverError, Journal, Range, Receipt};
@@ -123,6 +123,7 @@ fn subjects(run: u32) -> Vec<Arc<Subject>> {
             network_scope: scope,
             os: OsFamily::Linux,
             cpu_clock: CpuClock::System,
+            pid: None,
             state: ContainerState::Running,
             ended_at: None,
             wants_logs: false,
@@ -171,7 +172,7 @@ async fn through(frames: &Frames) -> anyhow::Result<Duration> {
                 series,
                 subject: subjects[series as usize].clone(),
                 received_at: Timestamp::from(SystemTime::now()),
-                bytes: bytes.clone(),
+                payload: Payload::Document(bytes.clone()),
                 custody: books.receive(Stream::Stats),
             };
             router.frames(series).send(frame).await.map_err(|_| anyhow::anyhow!("the parsers are gone"))?;

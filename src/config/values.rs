@@ -230,13 +230,15 @@ macro_rules! choice {
 
 choice! {
     /// Where stats come from.
-    CollectMode: "\"auto\", \"stream\" or \"poll\"" {
+    CollectMode: "\"auto\", \"stream\", \"poll\" or \"cgroup\"" {
         /// Poll where the engine can (API 1.44 and later), else the stream.
         Auto = "auto",
         /// The engine's own stream, at its own pace.
         Stream = "stream",
         /// One frame per container and interval, asked for.
         Poll = "poll",
+        /// The kernel's counters, where the host is this machine and they may be read; else as `Auto`.
+        Cgroup = "cgroup",
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actor_runtime::{Backoff, ChildSpec, GroupSpec, Intensity, Quarantine, Strategy, mailbox};
+use cgroup::Kernel;
 use model::HostName;
 use pipeline::event_monitor::{EventMonitor, EventMonitorDeps};
 use pipeline::host_connection::{HostBoard, HostConnection, HostConnectionDeps, Link};
@@ -16,7 +17,7 @@ use pipeline::log_stream::{self, FirstSight, LogSelection, LogStreamDeps, RateLi
 use pipeline::measured::Measured;
 use pipeline::ports::EngineApi;
 use pipeline::selection::Selection;
-use pipeline::stats_stream::{Polls, StatsMode, StatsStreamDeps};
+use pipeline::stats_stream::{LocalKernel, Polls, StatsMode, StatsStreamDeps};
 use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
 use tokio::sync::Semaphore;
 
@@ -123,8 +124,8 @@ impl Hosts {
     fn wanted(&self, version: u64, engine: Arc<dyn EngineApi>, settings: Settings) -> Result<Wanted, TopologyError> {
         let probe = Backoff::try_new(settings.host.reconnect_min, settings.host.reconnect_max, 0.3)?;
         let engine = Arc::new(Measured::new(engine, self.shared.metrics.clone()));
-        let (board, turns) = (self.board.clone(), self.turns.clone());
-        let watched = Watched { engine, probe, board, turns, settings: Arc::new(settings) };
+        let (board, turns, kernel) = (self.board.clone(), self.turns.clone(), local_kernel(&*engine, settings.mode()));
+        let watched = Watched { engine, probe, board, turns, kernel, settings: Arc::new(settings) };
         let (shared, policies) = (self.shared.clone(), self.policies);
         Ok(Wanted { version, group: Arc::new(move |memory| host(&shared, &policies, &watched, memory)) })
     }
@@ -173,6 +174,7 @@ impl Settings {
             CollectMode::Auto => StatsMode::Auto,
             CollectMode::Stream => StatsMode::Stream,
             CollectMode::Poll => StatsMode::Poll,
+            CollectMode::Cgroup => StatsMode::Cgroup,
         }
     }
 }
@@ -184,7 +186,22 @@ struct Watched {
     probe: Backoff,
     board: HostBoard,
     turns: Arc<Semaphore>,
+    kernel: Option<Arc<LocalKernel>>,
     settings: Arc<Settings>,
+}
+
+/// The kernel beneath the containers of an engine that may be on this machine, where it is to be read.
+fn local_kernel(engine: &dyn EngineApi, mode: StatsMode) -> Option<Arc<LocalKernel>> {
+    if mode != StatsMode::Cgroup || !engine.url().starts_with("unix://") {
+        return None;
+    }
+    match Kernel::of_this_machine() {
+        Ok(kernel) => Some(Arc::new(LocalKernel::new(Arc::new(kernel)))),
+        Err(why) => {
+            tracing::warn!(host = %engine.host(), %why, "stats cannot be read from control groups: the engine is asked");
+            None
+        }
+    }
 }
 
 /// The pauses and budgets of a host's actors.
@@ -211,7 +228,7 @@ impl Policies {
 /// last: they fail alone.
 fn host(shared: &Shared, policies: &Policies, watched: &Watched, memory: HostMemory) -> GroupSpec {
     let (shared, policies) = (shared.clone(), *policies);
-    let Watched { engine, probe, board, turns, settings } = watched.clone();
+    let Watched { engine, probe, board, turns, kernel, settings } = watched.clone();
     let labels: Arc<[String]> = settings.collect.labels.clone().into();
     let Collect { cache_ttl, cache_containers, .. } = &settings.collect;
     let bounds = Bounds { ttl: *cache_ttl, containers: cache_containers.get() };
@@ -307,6 +324,7 @@ fn host(shared: &Shared, policies: &Policies, watched: &Watched, memory: HostMem
                 books: shared.books.clone(),
                 mode: settings.mode(),
                 interval: settings.collect.stats_interval,
+                kernel: kernel.clone(),
                 polls: Arc::new(Polls::new(POLLS)),
                 silence: board.silence().clone(),
                 backoff: policies.reconnect,

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end where something is missing, outside of its function too")]
 
 mod binary;
+mod cgroups;
 mod chaos;
 mod cli;
 mod consumers;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use actor_runtime::Weight;
 use bytes::Bytes;
 use model::{
-    Batch, ContainerMeta, ContainerRecord, ContainerState, CpuClock, EngineEvent, EventRecord, HostName, HostRecord,
-    ImageRecord, ImageVersionRecord, LogRecord, LossRecord, NetworkScope, OsFamily, StatsRecord, Stream, Timestamp,
+    Batch, ContainerMeta, ContainerRecord, ContainerState, CpuClock, EngineEvent, EventRecord, Frame, HostName,
+    HostRecord, ImageRecord, ImageVersionRecord, LogRecord, LossRecord, NetworkScope, OsFamily, StatsRecord, Stream,
+    Timestamp,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -26,6 +27,8 @@ pub struct Subject {
     pub os: OsFamily,
     /// What its CPU use is divided by.
     pub cpu_clock: CpuClock,
+    /// The number of its first process on its host, while it runs.
+    pub pid: Option<u32>,
     /// What it is doing.
     pub state: ContainerState,
     /// When its last run ended.
@@ -34,7 +37,7 @@ pub struct Subject {
     pub wants_logs: bool,
 }
 
-/// One frame as the engine sent it. From `StatsStream` to `Parser`; weighs its bytes.
+/// One frame as it was got. From `StatsStream` to `Parser`; weighs its bytes.
 #[derive(Debug)]
 pub struct RawFrame {
     /// Names the stream it came from: frames of one series are parsed in order by one parser.
@@ -43,15 +46,27 @@ pub struct RawFrame {
     pub subject: Arc<Subject>,
     /// When it was received.
     pub received_at: Timestamp,
-    /// One JSON document.
-    pub bytes: Bytes,
+    /// What is in it.
+    pub payload: Payload,
     /// Who answers for it.
     pub custody: Custody,
 }
 
+/// What was got of a container's counters.
+#[derive(Debug)]
+pub enum Payload {
+    /// One JSON document of the engine's.
+    Document(Bytes),
+    /// What the kernel told.
+    Counters(Box<Frame>),
+}
+
 impl Weight for RawFrame {
     fn weight(&self) -> u32 {
-        u32::try_from(self.bytes.len()).unwrap_or(u32::MAX).max(FRAME_FLOOR)
+        match &self.payload {
+            Payload::Document(bytes) => u32::try_from(bytes.len()).unwrap_or(u32::MAX).max(FRAME_FLOOR),
+            Payload::Counters(_) => FRAME_FLOOR,
+        }
     }
 }
 

@@ -80,6 +80,7 @@ impl Inventory {
             network_scope: record.network_scope.clone(),
             os: info.as_ref().map(|info| info.os).unwrap_or_default(),
             cpu_clock: info.as_ref().map(|info| info.cpu_clock).unwrap_or_default(),
+            pid: record.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
             state: record.state,
             ended_at: record.finished_at.filter(|_| !record.state.is_live()),
             wants_logs: self.deps.logs.takes(&record.labels),

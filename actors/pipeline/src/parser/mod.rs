@@ -20,7 +20,7 @@ use model::{Frame, LossReason, NetworkScope, StatsRecord, Stream, Timestamp, com
 use crate::books::{Books, Custody};
 use crate::event_handlers::EventHandlers;
 use crate::faults::{Faults, Point};
-use crate::messages::{Chunk, ChunkRows, Observation, RawFrame, RawLog, Seen};
+use crate::messages::{Chunk, ChunkRows, Observation, Payload, RawFrame, RawLog, Seen};
 use crate::ports::Decode;
 
 pub(crate) use event::is_of_engine;
@@ -98,9 +98,14 @@ impl Parser {
 
     /// Decodes and computes; the reason where there is no record in the frame.
     fn parse(&mut self, raw: &RawFrame) -> Result<StatsRecord, LossReason> {
-        // A frame on which the decoder panics costs itself, not the parser: the next one comes in a second.
-        let decoded = catch_unwind(AssertUnwindSafe(|| self.deps.decode.decode(&raw.bytes)));
-        let frame = decoded.unwrap_or(Err(LossReason::Panic))?;
+        let frame = match &raw.payload {
+            Payload::Document(bytes) => {
+                // A frame on which the decoder panics costs itself, not the parser: the next one comes in a second.
+                let decoded = catch_unwind(AssertUnwindSafe(|| self.deps.decode.decode(bytes)));
+                decoded.unwrap_or(Err(LossReason::Panic))?
+            }
+            Payload::Counters(frame) => **frame,
+        };
         let run = raw.subject.meta.run;
         let Some(timestamp) = frame.read else {
             self.state.previous.remove(&raw.series);

@@ -5,6 +5,7 @@ mod deliver;
 mod engine;
 mod event_handler;
 mod journal;
+mod kernel;
 
 pub use dead_letter::{DeadLetter, DeadLetterError, Kept, Letter};
 pub use deliver::{Appetite, Deliver, DeliverError, FailureClass, Range, Receipt, Rejection};
@@ -14,3 +15,4 @@ pub use engine::{
 };
 pub use event_handler::{EventHandler, EventHandlerPlan};
 pub use journal::{Journal, JournalError, Mark, Plan, SinkBooks, StorageState};
+pub use kernel::{Counters, Kernel, KernelError, Process};

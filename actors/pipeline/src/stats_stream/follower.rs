@@ -4,23 +4,23 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use actor_runtime::{Exit, Room, TrySendError, Weight};
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use memchr::memmem::Finder;
-use model::{ContainerId, LossReason, Stream, Timestamp};
+use model::{ContainerId, LossReason, NetworkScope, Stream, Timestamp};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::local::{LocalKernel, together};
 use super::pace::{Pace, Patience, phase};
 use super::silence::Silence;
 use super::{StatsMode, StatsStreamDeps};
 use crate::faults::Point;
 use crate::host_connection::Suspect;
 use crate::inventory::Look;
-use crate::messages::{RawFrame, Subject};
-use crate::ports::{EngineError, EngineFailure, EngineInfo};
+use crate::messages::{Payload, RawFrame, Subject};
+use crate::ports::{EngineError, EngineFailure, EngineInfo, KernelError, Process};
 
 /// First API version whose engine answers a one-shot poll without waiting for its collector's tick.
 const POLL_AT_ONCE: (u32, u32) = (1, 44);
@@ -43,6 +43,15 @@ enum Stop {
     Failed(EngineError),
     /// The parsers are gone: their group is about to be built anew, and this stream with it.
     CutOff,
+    /// The engine has to be asked instead.
+    Unreadable,
+}
+
+/// Where frames are got.
+enum Way {
+    Stream,
+    Poll,
+    Kernel(Arc<LocalKernel>, Process),
 }
 
 /// Room at the parser, on its way.
@@ -63,14 +72,27 @@ pub(super) struct Follower {
     heard: Option<Instant>,
     /// While nothing comes.
     silence: Option<Silence>,
+    /// The kernel's counters are not for us.
+    is_unreadable: bool,
 }
 
 impl Follower {
     pub fn new(deps: Arc<StatsStreamDeps>, series: u64, subject: watch::Receiver<Arc<Subject>>) -> Self {
         let (pace, patience) = (Pace::new(deps.interval), Patience::new(deps.interval));
         let with_answers = Patience::new(Duration::ZERO);
-        let (waiting, empty, heard, silence) = (None, 0, None, None);
-        Self { deps, series, subject, pace, patience, with_answers, waiting, empty, heard, silence }
+        Self {
+            deps,
+            series,
+            subject,
+            pace,
+            patience,
+            with_answers,
+            waiting: None,
+            empty: 0,
+            heard: None,
+            silence: None,
+            is_unreadable: false,
+        }
     }
 
     /// Follows until the container is gone, the stream is drained, or the engine refuses. Hands on the frame
@@ -91,12 +113,20 @@ impl Follower {
         loop {
             let info = deps.link.up().await;
             let opened = Instant::now();
-            let stop = if self.polls(&info) { self.poll().await } else { self.stream().await };
+            let stop = match self.way(&info) {
+                Way::Kernel(kernel, process) => self.count(&kernel, &process).await,
+                Way::Poll => self.poll().await,
+                Way::Stream => self.stream().await,
+            };
             // The time it was good for counts, not the time it was waited for.
             let was_good = self.heard.is_some_and(|heard| heard.duration_since(opened) >= STEADY);
             failures = if was_good { 1 } else { failures.saturating_add(1) };
             match stop {
                 Stop::Forgotten => return Exit::Normal,
+                Stop::Unreadable => {
+                    self.is_unreadable = true;
+                    continue;
+                }
                 Stop::CutOff => return Exit::failure("the parsers are gone"),
                 Stop::Ended => {
                     self.hand_on().await;
@@ -131,11 +161,62 @@ impl Follower {
         }
     }
 
-    fn polls(&self, info: &EngineInfo) -> bool {
+    fn way(&self, info: &EngineInfo) -> Way {
         match self.deps.mode {
-            StatsMode::Auto => info.api_version >= POLL_AT_ONCE,
-            StatsMode::Poll => true,
-            StatsMode::Stream => false,
+            StatsMode::Poll => Way::Poll,
+            StatsMode::Stream => Way::Stream,
+            StatsMode::Cgroup if let Some((kernel, process)) = self.local() => Way::Kernel(kernel, process),
+            StatsMode::Auto | StatsMode::Cgroup if info.api_version >= POLL_AT_ONCE => Way::Poll,
+            StatsMode::Auto | StatsMode::Cgroup => Way::Stream,
+        }
+    }
+
+    /// The kernel, and the process to read of, where they are known and not closed to us.
+    fn local(&self) -> Option<(Arc<LocalKernel>, Process)> {
+        let kernel = self.deps.kernel.clone().filter(|_| !self.is_unreadable)?;
+        Some((kernel, process(&self.subject.borrow())?))
+    }
+
+    /// Reads the kernel's counters once per interval, together with other containers.
+    async fn count(&mut self, kernel: &LocalKernel, of: &Process) -> Stop {
+        let deps = self.deps.clone();
+        let refused = |error| match error {
+            KernelError::Gone => Stop::Ended,
+            KernelError::Unreadable(why) => {
+                kernel.refuses(deps.engine.host(), &why);
+                Stop::Unreadable
+            }
+        };
+        let mut counters = match kernel.get().open(of) {
+            Ok(counters) => counters,
+            Err(error) => return refused(error),
+        };
+        kernel.works(deps.engine.host());
+        let mut due = Instant::now();
+        let mut is_first = true;
+        loop {
+            sleep_until(due).await;
+            if self.subject.has_changed().is_err() {
+                return Stop::Forgotten;
+            }
+            if process(&self.subject.borrow_and_update()).is_none_or(|now| now != *of) {
+                // Another run.
+                return Stop::Ended;
+            }
+            match counters.read() {
+                Ok(frame) => {
+                    self.hears(Instant::now());
+                    self.take(Payload::Counters(Box::new(frame)));
+                }
+                Err(error) => return refused(error),
+            }
+            if !self.send_on().await {
+                return Stop::CutOff;
+            }
+            due = match std::mem::take(&mut is_first) {
+                true => together(Instant::now() + deps.interval / 2 + phase(self.series, deps.interval)),
+                false => (due + deps.interval).max(Instant::now()),
+            };
         }
     }
 
@@ -169,7 +250,7 @@ impl Follower {
                         taken = now;
                         self.hears(now);
                         if self.pace.keep(now) {
-                            self.take(bytes);
+                            self.take(Payload::Document(bytes));
                         } else {
                             self.pass_over(&bytes);
                         }
@@ -220,7 +301,7 @@ impl Follower {
                     let now = Instant::now();
                     self.with_answers.came(now.duration_since(asked));
                     self.hears(now);
-                    self.take(bytes);
+                    self.take(Payload::Document(bytes));
                 }
                 Ok(Err(error)) => return Stop::Failed(error),
                 Err(_) => {
@@ -228,14 +309,8 @@ impl Follower {
                     return Stop::Failed(silent(&id, limit));
                 }
             }
-            if let Some(frame) = &self.waiting {
-                // Nobody waits behind a poll: this is the pipeline's own pace.
-                let Some(room) = deps.router.frames(self.series).reserve(frame.weight()).await else {
-                    return Stop::CutOff;
-                };
-                if let Some(frame) = self.waiting.take() {
-                    room.send(frame).ok();
-                }
+            if !self.send_on().await {
+                return Stop::CutOff;
             }
             let now = Instant::now();
             due = match std::mem::take(&mut is_first) {
@@ -245,6 +320,17 @@ impl Follower {
                 false => due + deps.interval,
             };
         }
+    }
+
+    /// Sends the frame that is held. Nobody waits behind it: this is the pipeline's own pace. False where the parser is gone.
+    async fn send_on(&mut self) -> bool {
+        let Some(frame) = &self.waiting else { return true };
+        let room = self.deps.router.frames(self.series).reserve(frame.weight()).await;
+        let is_there = room.is_some();
+        if let (Some(room), Some(frame)) = (room, self.waiting.take()) {
+            room.send(frame).ok();
+        }
+        is_there
     }
 
     fn hears(&mut self, now: Instant) {
@@ -263,13 +349,15 @@ impl Follower {
     }
 
     /// Takes one frame: hands it on, or holds it as the newest.
-    fn take(&mut self, bytes: Bytes) {
+    fn take(&mut self, payload: Payload) {
         let custody = self.deps.books.receive(Stream::Stats);
         self.deps.faults.strike(Point::StatsStream);
-        self.watch_for_placeholders(&bytes);
+        if let Payload::Document(bytes) = &payload {
+            self.watch_for_placeholders(bytes);
+        }
         let subject = self.subject.borrow().clone();
         let received_at = Timestamp::from(SystemTime::now());
-        let frame = RawFrame { series: self.series, subject, received_at, bytes, custody };
+        let frame = RawFrame { series: self.series, subject, received_at, payload, custody };
         if let Some(older) = self.waiting.take() {
             older.custody.lost(LossReason::Coalesced);
             self.waiting = Some(frame);
@@ -298,16 +386,18 @@ impl Follower {
 
     /// Hands on the frame that is held, as soon as there is room.
     async fn hand_on(&mut self) {
-        let Some(frame) = &self.waiting else { return };
-        let room = self.deps.router.frames(self.series).reserve(frame.weight()).await;
-        if let (Some(room), Some(frame)) = (room, self.waiting.take()) {
-            room.send(frame).ok();
-        }
+        self.send_on().await;
     }
 
     fn container(&self) -> ContainerId {
         self.subject.borrow().meta.container_id.clone()
     }
+}
+
+/// The first process of a container that runs.
+fn process(subject: &Subject) -> Option<Process> {
+    let has_network = !matches!(subject.network_scope, Some(NetworkScope::Host | NetworkScope::None));
+    Some(Process { container_id: subject.meta.container_id.clone(), pid: subject.pid?, has_network })
 }
 
 fn silent(container: &ContainerId, limit: Duration) -> EngineError {

@@ -1,6 +1,6 @@
 //! StatsStream: the frames of one container.
 //!
-//! In: the engine's stats stream, or its answers to polls. Out: [`RawFrame`](crate::messages::RawFrame) to the
+//! In: the engine's stats stream, its answers to polls, or the kernel's counters. Out: [`RawFrame`](crate::messages::RawFrame) to the
 //! parser of its series.
 //! Owns its connection and at most one frame: the engine is never made to wait, so while the pipeline is
 //! busy a newer frame replaces an older one, counted. A restart loses the frame in hand, counted.
@@ -9,6 +9,7 @@
 //! towards being set aside, is only what another attempt would not cure.
 
 mod follower;
+mod local;
 mod pace;
 mod polls;
 mod silence;
@@ -31,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::ports::EngineApi;
 use crate::router::Router;
 use follower::Follower;
+pub use local::LocalKernel;
 pub use polls::Polls;
 pub use silence::{SilenceBoard, Silent};
 
@@ -44,6 +46,8 @@ pub enum StatsMode {
     Stream,
     /// Ask once per interval.
     Poll,
+    /// Read the kernel's counters, where the host is this machine and they may be read; else as `Auto`.
+    Cgroup,
 }
 
 /// What every stream of a host needs.
@@ -65,6 +69,8 @@ pub struct StatsStreamDeps {
     pub mode: StatsMode,
     /// One frame per interval.
     pub interval: Duration,
+    /// The kernel beneath the host's containers, where that is ours and is to be read.
+    pub kernel: Option<Arc<LocalKernel>>,
     /// Turns to poll, for the whole host.
     pub polls: Arc<Polls>,
     /// Where streams are told from which nothing comes.

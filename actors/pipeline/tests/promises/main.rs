@@ -12,6 +12,7 @@ mod handlers;
 mod host;
 mod images;
 mod inventory;
+mod kernel;
 mod lives;
 mod logs;
 mod passed_over;

@@ -28,7 +28,7 @@ use pipeline::parser::{EventPolicy, Parser, ParserDeps};
 use pipeline::ports::{Decode, EngineApi, EventHandlerPlan};
 use pipeline::router::Router;
 use pipeline::selection::Selection;
-use pipeline::stats_stream::{Polls, StatsMode, StatsStreamDeps};
+use pipeline::stats_stream::{LocalKernel, Polls, StatsMode, StatsStreamDeps};
 use pipeline::stream_set::{Roster, StreamSet, StreamSetDeps};
 use tokio::sync::{Semaphore, watch};
 
@@ -155,6 +155,7 @@ impl Decode for Numbers {
 /// How a world is made.
 pub struct Options {
     pub mode: StatsMode,
+    pub kernel: Option<Arc<LocalKernel>>,
     pub stats_interval: Duration,
     pub discovery: Duration,
     pub parser_room: u32,
@@ -179,6 +180,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             mode: StatsMode::Stream,
+            kernel: None,
             stats_interval: seconds(1),
             discovery: MINUTE,
             parser_room: 1 << 20,
@@ -405,6 +407,7 @@ fn host(parts: &Parts, name: &str, port: &Arc<Port>, memory: HostMemory) -> Grou
     let restart = Backoff::try_new(millis(100), seconds(30), 0.0).unwrap();
     let reconnect = Backoff::try_new(millis(100), seconds(10), 0.0).unwrap();
     let probe = Backoff::try_new(millis(200), seconds(5), 0.0).unwrap();
+    let kernel = options.kernel.clone();
     let (mode, interval, discovery) = (options.mode, options.stats_interval, options.discovery);
     let faults = options.faults.clone();
     let (log_selection, first_sight, rate, quiet) = (options.logs, options.first_sight, options.rate, options.quiet);
@@ -493,6 +496,7 @@ fn host(parts: &Parts, name: &str, port: &Arc<Port>, memory: HostMemory) -> Grou
                 books: books.clone(),
                 mode,
                 interval,
+                kernel: kernel.clone(),
                 polls: Arc::new(Polls::new(12)),
                 silence: board.silence().clone(),
                 backoff: reconnect,
