@@ -9,6 +9,7 @@
 
 mod batches;
 mod catch_up;
+mod cgroup;
 mod child;
 mod decode;
 mod embedded;
@@ -60,7 +61,7 @@ enum Extent {
 
 type Bench = fn(Extent) -> anyhow::Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 9] = [
+const BENCHES: [(&str, Bench); 10] = [
     ("decode", decode::run),
     ("memory", memory::run),
     ("source", source::run),
@@ -69,6 +70,7 @@ const BENCHES: [(&str, Bench); 9] = [
     ("journal", journal::run),
     ("catch-up", catch_up::run),
     ("embedded", embedded::run),
+    ("cgroup", cgroup::run),
     ("idle", idle::run),
 ];
 

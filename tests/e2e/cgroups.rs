@@ -53,7 +53,7 @@ fn what_the_kernel_counts_is_what_the_engine_tells(release: Release) {
 
     // Everything stands still, so both tell of the same moment.
     for name in containers.keys() {
-        engine.docker(&["pause", name]);
+        engine.pause_container(name);
     }
     for (name, id) in &containers {
         let mut last = Vec::new();

@@ -42,7 +42,7 @@ fn a_frozen_container_has_samples_still_that_say_it_stands_still(release: Releas
     engine.run("other", &[], "while :; do :; done");
     let dockstream = watch(&engine, "");
     let before = newer(&dockstream, "frozen", &Value::Null);
-    engine.docker(&["pause", "frozen"]);
+    engine.pause_container("frozen");
     // The first one after the pause still holds some of the time before it.
     let mut sample = newer(&dockstream, "frozen", &before["timestamp"]);
     for _ in 0..3 {

@@ -160,6 +160,36 @@ impl Dockerd {
         send("HUP", &daemon, "the engine");
     }
 
+    /// Pauses a container. On a busy machine the runtime gives up freezing a busy one, and is asked again.
+    pub fn pause_container(&self, name: &str) {
+        wait_until(Duration::from_secs(120), &format!("{name} is paused"), || {
+            try_docker(&self.socket, &["pause", name]).is_ok()
+                || self.docker(&["inspect", "--format", "{{.State.Paused}}", name]) == "true"
+        });
+    }
+
+    /// CPU time that the engine's own processes have used since they began, in steps of 10 ms each: the daemon, containerd,
+    /// and a shim for each container, which itself is not counted.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        let folder = self.folder().as_os_str().as_encoded_bytes();
+        let namespace = |process: &Path| fs::read_link(process.join("ns/pid")).ok();
+        let of_engine = processes(|process| {
+            let line = fs::read(process.join("cmdline")).unwrap_or_default();
+            line.starts_with(b"dockerd") && line.windows(folder.len()).any(|window| window == folder)
+        });
+        let own = of_engine.first().and_then(|daemon| namespace(&Path::new("/proc").join(daemon)));
+        let ticks: u32 = processes(|process| own.is_some() && namespace(process) == own)
+            .iter()
+            .filter_map(|process| fs::read_to_string(format!("/proc/{process}/stat")).ok())
+            .filter_map(|stat| {
+                let fields = stat.rsplit_once(')')?.1.split_whitespace();
+                Some(fields.skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum::<u32>())
+            })
+            .sum();
+        Duration::from_millis(10) * ticks
+    }
+
     /// Suspends the process through which the engine reaches a container (its shim, of the full id `container`): calls that
     /// need it are not answered until [`Self::thaw`]. The container itself runs on.
     pub fn freeze(&self, container: &str) {
