@@ -27,7 +27,7 @@ fn asked(engine: &Dockerd, id: &str) -> Value {
 /// The newest sample stored of a container.
 fn newest(database: &Path, id: &str) -> Option<Row> {
     let samples = by_identity(stores::sqlite(database, "container_stats", &stats_columns()));
-    samples.into_iter().filter(|((container, _), _)| container == id).next_back().map(|(_, row)| row)
+    samples.into_iter().rfind(|((container, _), _)| container == id).map(|(_, row)| row)
 }
 
 /// Where a stored sample differs from the engine's frame.
