@@ -111,7 +111,7 @@ fn a_value_of_the_wrong_kind_is_told_with_what_was_expected_and_found() {
         ),
         (
             "[collect]\nmode = 1.5",
-            "`collect.mode` (pipeline.toml:2): expected \"auto\", \"stream\" or \"poll\", found 1.5",
+            "`collect.mode` (pipeline.toml:2): expected \"auto\", \"stream\", \"poll\" or \"cgroup\", found 1.5",
         ),
         (
             "[api]\nlisten = \"8080\"",
