@@ -53,7 +53,7 @@ fn kill_and_start(engine: &Dockerd, dockstream: &Dockstream) {
     let since = Instant::now();
     dockstream.ready();
     println!("ready {:?} after the engine", since.elapsed());
-    settled(dockstream, engine, "the daemon's return");
+    settled(dockstream, engine, "the daemon's return", 1);
 }
 
 fn a_killed_daemon_is_told_in_one_line_and_followed_again_when_it_is_back(release: Release) {
@@ -62,7 +62,7 @@ fn a_killed_daemon_is_told_in_one_line_and_followed_again_when_it_is_back(releas
     // A daemon that finds a container of its former life ends it, in the container's own way: at once.
     let lasting = engine.run("lasting", &["--restart", "always", "--stop-signal", "KILL"], "sleep 1000");
     let ending = engine.run("ending", &["--stop-signal", "KILL"], "sleep 1000");
-    settled(&dockstream, &engine, "the start");
+    settled(&dockstream, &engine, "the start", 2);
     fresh_samples(&dockstream, &["lasting", "ending"]);
 
     kill_and_start(&engine, &dockstream);
@@ -90,7 +90,7 @@ fn containers_that_outlive_their_daemon_are_followed_on_and_what_was_missed_is_t
     let dockstream = watch(&engine, DISCOVERY);
     let survivor = engine.run("survivor", &[], "sleep 1000");
     let missed = engine.run("missed", &[], "sleep 1000");
-    settled(&dockstream, &engine, "the start");
+    settled(&dockstream, &engine, "the start", 2);
     fresh_samples(&dockstream, &["survivor", "missed"]);
     let started = engine.docker(&["inspect", "--format", "{{.State.StartedAt}}", "survivor"]);
 
@@ -100,7 +100,7 @@ fn containers_that_outlive_their_daemon_are_followed_on_and_what_was_missed_is_t
     engine.kill_container(&missed);
     engine.restart();
     dockstream.ready();
-    settled(&dockstream, &engine, "the daemon's return");
+    settled(&dockstream, &engine, "the daemon's return", 1);
     assert_eq!(listed(&engine).into_iter().collect::<Vec<_>>(), [&survivor[..12]]);
     fresh_samples(&dockstream, &["survivor"]);
     assert_eq!(engine.docker(&["inspect", "--format", "{{.State.StartedAt}}", "survivor"]), started);
