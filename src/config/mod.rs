@@ -190,7 +190,7 @@ section! {
     Collect {
         /// `stream` reads the engine's own stream of stats, `poll` asks for a sample of each container, `auto`
         /// polls where the engine can (API 1.44 and later) and streams elsewhere. `cgroup` reads the kernel's own counters of
-        /// containers on this machine, at a hundredth of the cost; where it may not, and of other hosts, it is as `auto`.
+        /// containers on this machine, at a fraction of the cost; where it may not, and of other hosts, it is as `auto`.
         mode: CollectMode = value("auto"),
         /// Time between two stats samples of a container. An engine's stream may be slower than that.
         stats_interval: Duration = value("5s"),

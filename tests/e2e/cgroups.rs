@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::path::Path;
 
 use serde_json::Value;
-use test_support::{Dockerd, Release, on_every_engine, wait_until};
+use test_support::{Dockerd, Release, on_every_engine, wait_for, wait_until};
 
 use crate::binary::{Launch, SOON};
 use crate::docker_stats::expected;
@@ -44,12 +44,15 @@ fn what_the_kernel_counts_is_what_the_engine_tells(release: Release) {
     let collect = "[collect]\nmode = \"cgroup\"\nstats_interval = \"500ms\"\n";
     let dockstream = Launch::watching(engine.socket(), collect).start();
     let database = dockstream.database();
+    let percent = |row: &Row| row["cpu_usage_percent"].as_ref().map(|rate| rate.parse::<f64>().expect("a number"));
     wait_until(2 * SOON, "a sample with rates of every container", || {
-        containers.values().all(|id| newest(&database, id).is_some_and(|row| row["cpu_usage_percent"].is_some()))
+        containers.values().all(|id| newest(&database, id).is_some_and(|row| percent(&row).is_some()))
     });
-    let busy = newest(&database, &containers["burner"]).expect("it is stored");
-    let percent: f64 = busy["cpu_usage_percent"].as_ref().expect("a rate").parse().expect("a number");
-    assert!((1.0..=100.0).contains(&percent), "it may use a third of a core: {percent}");
+    // Where others use the machine, it may get next to nothing for a while.
+    let busy = wait_for(2 * SOON, "a sample of one that is busy", || {
+        newest(&database, &containers["burner"]).filter(|row| percent(row) >= Some(1.0))
+    });
+    assert!(percent(&busy) <= Some(100.0), "it may use a third of a core: {busy:?}");
 
     // Everything stands still, so both tell of the same moment.
     for name in containers.keys() {

@@ -1,6 +1,6 @@
 //! What the kernel of this machine counts of a container: the numbers an engine tells, without asking the engine.
 //!
-//! An engine reads the same files for each sample, and spends a hundred times as long on making a document of them. Here
+//! An engine reads the same files for each sample, and spends far longer on making a document of them. Here
 //! [`Kernel`] finds a container's control groups by the first process of it (`/proc/<pid>/cgroup`) or by their name, keeps the files open,
 //! and reads them anew for each [`Frame`]: CPU, memory, block I/O and processes from version 1 or 2 of control groups,
 //! network from `/proc/<pid>/net/dev`, the machine's own CPU time from `/proc/stat`. The frame holds what the engine's

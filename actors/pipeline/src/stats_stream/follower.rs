@@ -215,7 +215,8 @@ impl Follower {
             }
             due = match std::mem::take(&mut is_first) {
                 true => together(Instant::now() + deps.interval / 2 + phase(self.series, deps.interval)),
-                false => (due + deps.interval).max(Instant::now()),
+                // What could not be read in time is read with the next group.
+                false => (due + deps.interval).max(together(Instant::now())),
             };
         }
     }
